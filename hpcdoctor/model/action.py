@@ -1,0 +1,61 @@
+"""What the lifecycle may ask the world for, and what comes back."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Operation(StrEnum):
+    READ = "read"
+    DRAIN = "drain"
+    RESUME = "resume"
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One thing to be done, committed before it is started. `id` is incident.epoch.attempt."""
+
+    id: str
+    operation: Operation
+    reason: str = ""  # for a drain, in the one form
+    mark: str = ""  # whose drain we believe it is: ours carries this mark
+    claimed_by: str = ""  # for a resume: as recorded after the drain
+    claimed_at: str = ""
+
+
+class Result(StrEnum):
+    DONE = "done"  # it is so, read back
+    OVER_LIMIT = "over-limit"  # too many nodes are out; nothing changed, or it was given back
+    FOREIGN = "foreign"  # somebody else's drain stands there; nothing was changed
+    NOT_OURS = "not-ours"  # the drain is gone or taken over; nothing was changed
+    REFUSED = "refused"  # it will not work by trying again: rights, name, form
+    NO_ANSWER = "no-answer"  # unknown: it may or may not have happened, or may yet happen
+    NONE = "none"  # no scheduler is configured
+
+
+class SchedulerView(msgspec.Struct, frozen=True):
+    """The node as its scheduler sees it."""
+
+    drained: bool  # carries a drain or fail flag
+    down: bool = False
+    responding: bool = True
+    in_use: bool = False  # jobs run or are completing
+    maintenance: bool = False
+    settled: bool = True  # False: the controller has just started and does not know yet
+    reason: str = ""
+    reason_by: str = ""
+    reason_at: str = ""  # UTC, as the scheduler prints it
+    state: str = ""  # in the scheduler's own words
+
+    def marked(self, mark: str) -> bool:
+        """Tell whether the reason begins with our mark; the scheduler may append to it."""
+        return bool(mark) and (self.reason == mark or self.reason.startswith(mark + " "))
+
+
+class ActionResult(msgspec.Struct, frozen=True):
+    """How an action ended."""
+
+    id: str
+    operation: Operation
+    result: Result
+    message: str = ""  # a sentence for people: what happened, and what to do
+    view: SchedulerView | None = None  # the scheduler as read last, where it answered

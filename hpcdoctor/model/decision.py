@@ -1,0 +1,52 @@
+"""What the rules ask for now."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Want(StrEnum):
+    """What should happen to the node, weakest first."""
+
+    NONE = "none"
+    NOTE = "note"
+    DEGRADED = "degraded"
+    REQUEUE = "requeue"
+    DRAIN = "drain"
+    DRAIN_NOW = "drain-now"
+
+
+STRENGTH = {want: strength for strength, want in enumerate(Want)}
+QUARANTINES = frozenset({Want.DRAIN, Want.DRAIN_NOW, Want.REQUEUE})
+
+
+class Mode(StrEnum):
+    """How far a definition may go, weakest first."""
+
+    DISABLED = "disabled"
+    SHADOW = "shadow"
+    ACT = "act"
+
+
+def weakest(*modes: Mode) -> Mode:
+    order = list(Mode)
+    return min(modes, key=order.index)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The strongest thing that a rule asks for, with the reason and what stands behind it."""
+
+    want: Want
+    mode: Mode  # the weakest of site and rule; shadow records, act acts
+    rule: str = ""
+    summary: str = ""
+    object: str = ""  # "GPU3"
+    label: str = ""  # "Xid79 off bus"
+    findings: list[str] = []  # keys of the findings that satisfied the rule, root first
+    remediate: list[str] = []
+    hand_over: str = ""
+    resume: str = "by-hand"  # or "when-clear"
+    also: list[str] = []  # names of weaker rules that matched too
+
+
+NOTHING = Decision(want=Want.NONE, mode=Mode.ACT)

@@ -1,0 +1,79 @@
+"""Where the node stands: its state, the incident, our claim on it, an admin's order."""
+
+from enum import StrEnum
+
+import msgspec
+
+from hpcdoctor.model.decision import NOTHING, Decision
+from hpcdoctor.model.instant import Instant
+
+
+class State(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    WAITING = "waiting"  # wants a drain and may not yet; `because` says why
+    DRAINING = "draining"  # drained at the scheduler, jobs still run
+    DRAINED = "drained"
+    REMEDIATING = "remediating"
+    VERIFYING = "verifying"
+    PROBATION = "probation"
+    HANDED_OVER = "handed_over"
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """Our recorded claim that the node gets no new work."""
+
+    incident: str
+    epoch: int
+    reason: str  # the line at the scheduler, mark first
+    since: Instant
+    # As read back from the scheduler after the drain: a change of either means somebody took over.
+    claimed_by: str = ""
+    claimed_at: str = ""
+    owner: str = "hpcdoctor"
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """An admin's order to leave this node alone."""
+
+    who: str
+    why: str
+    since: Instant
+    until: Instant | None = None
+
+
+class Incident(msgspec.Struct, frozen=True):
+    """The whole story under one id, from the first finding until the node is healthy again."""
+
+    id: str  # four characters, as in "k3f9"
+    epoch: int  # raised at every take-over and every repeat within probation
+    opened: Instant
+    decision: Decision
+    attempt: int = 0  # of the last action asked for in this epoch
+    hand_over: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The start of our reason at the scheduler, at most 10 characters."""
+        return f"hd:{self.id}.{self.epoch}"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """Everything the lifecycle remembers of a node."""
+
+    name: str
+    state: State
+    since: Instant
+    because: str = ""  # the reason sentence of the last transition
+    incident: Incident | None = None
+    quarantine: Quarantine | None = None
+    hold: Hold | None = None
+    decision: Decision = NOTHING  # the last one, as the rules gave it
+    pending: str | None = None  # id of the action that has been asked for and not answered
+    retry_at: Instant | None = None
+    look_at: Instant | None = None  # when to read the scheduler again
+    failures: int = 0  # of the scheduler in a row, for the growing pause
+    probation_until: Instant | None = None
+    would_have_drained: int = 0  # in shadow: how often `step` would have drained
+    # The finding keys of the decision last counted there, so that one story counts once.
+    shadowed: list[str] = []

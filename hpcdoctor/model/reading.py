@@ -1,0 +1,54 @@
+"""What a probe brings back: readings, or why there are none."""
+
+from enum import StrEnum
+
+import msgspec
+
+from hpcdoctor.model.instant import Instant
+
+Value = bool | int | float | str | list[str] | None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a probe saw of one thing at one moment; subclasses declare the fields with their units.
+
+    `None` in a field means that the source does not say; it is never zero and never healthy.
+    A counter that stops at a maximum declares it:
+    `link_downed_total: Annotated[int | None, msgspec.Meta(extra={"saturates": 255})]`.
+    """
+
+
+class Absent(Exception):
+    """The source is not on this machine. The check is skipped, "not present"."""
+
+
+class Unavailable(Exception):
+    """The source is on this machine but cannot be read. The check is `unknown`."""
+
+
+class NeedsSecondReading(Exception):
+    """The probe compares two looks and this was the first. The check is skipped until the next."""
+
+
+class ReadStatus(StrEnum):
+    READ = "read"
+    ABSENT = "absent"
+    UNAVAILABLE = "unavailable"
+    FIRST = "first"  # needs a second reading
+    STUCK = "stuck"  # the child that reads has not answered in time and waits on the source
+    STARVED = "starved"  # the child has not answered in time because it got no CPU: our own illness
+    BROKEN = "broken"  # the probe raised what it never should: a bug of ours
+
+
+class Look(msgspec.Struct, frozen=True):
+    """The answer to one request: what one probe, or one subject of it, gave at one moment."""
+
+    probe: str
+    status: ReadStatus
+    taken: Instant
+    subject: str | None = None  # for probes with one child a subject: the mount point, the GPU
+    readings: list[dict[str, Value]] = []
+    reason: str = ""  # why there are no readings; a whole sentence without a full stop
+    stuck_since: Instant | None = None
+    lost: int = 0  # stream only: records that were overwritten before they could be read
+    position: str = ""  # stream only: where to go on after a restart, for the store

@@ -1,0 +1,1 @@
+"""Hardware to readings: one source a file; plain blocking functions that judge nothing."""
