@@ -25,14 +25,14 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One mapping of the file; an unknown key is an error, never ignored."""
 
 
-class Limit(_Section):
+class Limit(_Section, frozen=True, kw_only=True):
     """How many nodes of a partition may be out by hpcdoctor: the larger of the two."""
 
     nodes: int = 1
     share_ratio: float = 0.02
 
 
-class Slurm(_Section):
+class Slurm(_Section, frozen=True, kw_only=True):
     """How to reach Slurm."""
 
     node_name: str | None = None  # default: the node whose NodeHostName is this host's name
@@ -40,7 +40,7 @@ class Slurm(_Section):
     programs: str | None = None  # folder of scontrol and sinfo; default: the system's PATH
 
 
-class Mqtt(_Section):
+class Mqtt(_Section, frozen=True, kw_only=True):
     """The broker; no events leave the node without one."""
 
     host: str
@@ -53,14 +53,14 @@ class Mqtt(_Section):
     keepalive_seconds: int = 60
 
 
-class Metrics(_Section):
+class Metrics(_Section, frozen=True, kw_only=True):
     """/metrics and /healthz over HTTP; off unless this section exists."""
 
     address: str = "127.0.0.1"
     port: int = 9735
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True, kw_only=True):
     """hpcdoctor.yaml; every key may be left out."""
 
     cluster: str = "cluster"
