@@ -50,3 +50,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 NOTHING = Decision(want=Want.NONE, mode=Mode.ACT)
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What the rules ask for now: what may be acted upon, and what only shadow rules ask for."""
+
+    act: Decision = NOTHING
+    shadow: Decision = NOTHING

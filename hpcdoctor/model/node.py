@@ -42,6 +42,13 @@ class Hold(msgspec.Struct, frozen=True):
     until: Instant | None = None
 
 
+class Release(msgspec.Struct, frozen=True):
+    """A person's word that the quarantine ends and that its findings are known."""
+
+    who: str
+    why: str
+
+
 class Incident(msgspec.Struct, frozen=True):
     """The whole story under one id, from the first finding until the node is healthy again."""
 
@@ -74,6 +81,9 @@ class Node(msgspec.Struct, frozen=True):
     look_at: Instant | None = None  # when to read the scheduler again
     failures: int = 0  # of the scheduler in a row, for the growing pause
     probation_until: Instant | None = None
+    verify_until: Instant | None = None
+    releasing: Release | None = None  # a person's release that the scheduler has not carried out
+    looks: int = 0  # at the scheduler outside of any incident, for the numbers of their actions
     would_have_drained: int = 0  # in shadow: how often `step` would have drained
     # The finding keys of the decision last counted there, so that one story counts once.
     shadowed: list[str] = []

@@ -4,7 +4,8 @@ A probe is one file of this folder with one of three shapes:
 
     read(host) -> list[R]                     one look at one source
     subjects(host) -> list[str]               one child process for each subject, because looking
-    read(host, subject) -> list[R]            at one may hang; naming them touches none of them
+    read(host, subject) -> list[R]            at one may hang; naming them touches none of them;
+    SUBJECT = "mount_point"                   and the field of R that names the subject
     open(host, position) -> Stream            a source that tells by itself when something happens
 
 where R is the probe's one subclass of Reading, taken from the annotation of `read` or `parse`.
@@ -55,6 +56,12 @@ class Probe(msgspec.Struct, frozen=True):
     shape: Shape
     reading: type[Reading]
     module: ModuleType
+
+    @property
+    def subject_field(self) -> str:
+        """Return the field that names the subject, of a probe with one child a subject."""
+        name: str = self.module.SUBJECT
+        return name
 
     def read(self, host: Host, subject: str | None = None) -> Sequence[Reading]:
         read: Callable[..., Sequence[Reading]] = self.module.read

@@ -1,0 +1,45 @@
+"""What does a check file say? The shape of checks/<part>/<name>.yaml."""
+
+import msgspec
+
+from hpcdoctor.model.finding import Cause
+
+REBOOT = "reboot"
+BY_HAND = "by-hand"
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the check reaches one verdict."""
+
+    when: str  # an expression over the reading's fields
+    hold: str = msgspec.field(name="for", default="0s")
+    label: str = ""  # two or three words for the reason at the scheduler
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a reading is wrong."""
+
+    check: str
+    summary: str
+    probe: str
+    every: str
+    enabled: bool = True
+    per: str | list[str] = []
+    object: str = ""
+    where: str | None = None
+    expected: str | None = None  # dotted name in the profile; then an absent source is critical
+    catalog: dict[str, str] = {}  # catalogue: the field that is its key
+    critical: Condition | None = None
+    warning: Condition | None = None
+    clear_after: str = "0s"  # a duration, `reboot` or `by-hand`
+    quiet_after_boot: str = "0s"
+    unknown_after: str = "10m"  # how long it may be unknown before that is a finding itself
+    cause: Cause
+    why: str
+    next_steps: list[str]
+    origin: str = ""  # where the thresholds come from
+    see: str | list[str] = ""
+
+    @property
+    def subject_fields(self) -> list[str]:
+        return [self.per] if isinstance(self.per, str) else self.per

@@ -1,0 +1,52 @@
+"""What does a remediation file say? The shape of remediations/<name>.yaml."""
+
+from enum import StrEnum
+
+import msgspec
+
+from hpcdoctor.model.decision import Mode
+from hpcdoctor.model.finding import Verdict
+
+
+class Disrupts(StrEnum):
+    NOTHING = "nothing"
+    GPU = "gpu"  # waits until no process holds this GPU
+    NODE = "node"  # waits until the node is drained
+
+
+class Proven(StrEnum):
+    """On what it has been tried; only `real` acts without the site's `trust: unproven`."""
+
+    REAL = "real"
+    RECORDING = "recording"
+    STAND_IN = "stand-in"
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One step: a built-in by name, or a program with its arguments; never a shell."""
+
+    do: str | None = None
+    run: list[str] | None = None
+    timeout: str = "1m"
+
+
+class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must hold afterwards, besides the findings that asked for the repair."""
+
+    all: dict[str, Verdict] = {}
+    within: str = "5m"
+
+
+class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to repair, verify, and when to stop."""
+
+    remediation: str
+    summary: str
+    disrupts: Disrupts
+    steps: list[Step]
+    last: list[Step] = msgspec.field(name="finally", default_factory=list)
+    verify: Verify | None = None
+    limit: str  # "1 per 24h"
+    enabled: bool = True
+    mode: Mode = Mode.ACT
+    proven: Proven = Proven.STAND_IN

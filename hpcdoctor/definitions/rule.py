@@ -1,0 +1,50 @@
+"""What does a rule file say? The shape of rules/<name>.yaml."""
+
+from enum import StrEnum
+
+import msgspec
+
+from hpcdoctor.model.decision import Mode, Want
+from hpcdoctor.model.finding import Verdict
+
+
+class Resume(StrEnum):
+    BY_HAND = "by-hand"
+    WHEN_CLEAR = "when-clear"
+
+
+class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which findings must stand together. A verdict means this or worse."""
+
+    all: dict[str, Verdict] = {}
+    any: dict[str, Verdict] = {}
+    same: str | list[str] = []  # fields in which the findings of `all` must agree
+    within: str | None = None  # how near in time the findings of `all` began
+
+    @property
+    def same_fields(self) -> list[str]:
+        return [self.same] if isinstance(self.same, str) else self.same
+
+
+class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is asked for."""
+
+    node: Want
+    remediate: list[str] = []
+    hand_over: str = ""
+    resume: Resume = Resume.BY_HAND
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What findings together mean for the node."""
+
+    rule: str
+    summary: str
+    when: Match
+    decide: Decide
+    enabled: bool = True
+    mode: Mode = Mode.SHADOW  # the site's mode and this one: the weaker holds
+    # A site's own word that one node's view is enough for `cause: shared` findings.
+    node_decides_shared: bool = False
+    why: str = ""
+    see: str | list[str] = ""

@@ -1,0 +1,232 @@
+"""What follows from the scheduler's answer to a drain, a resume or a look?"""
+
+import re
+
+from hpcdoctor.lifecycle.inputs import Acknowledge, Ask, Context
+from hpcdoctor.lifecycle.moves import (
+    ask_for_drain,
+    ask_for_resume,
+    change,
+    end_incident,
+    enter,
+    wants_drain,
+)
+from hpcdoctor.model.action import ActionResult, Operation, Result, SchedulerView
+from hpcdoctor.model.decision import Decision, Mode, Want
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Incident, Node, Quarantine, State
+
+MARK = re.compile(r"hd:(?P<id>[a-z0-9]{4})\.(?P<epoch>\d{1,3})( |$)")
+
+RECOUNT_SECONDS = 3.0  # the scheduler's times have a resolution of one second
+LOOK_SECONDS = 60.0
+OVER_LIMIT_SECONDS = 60.0
+REFUSED_SECONDS = 300.0
+LONGEST_PAUSE_SECONDS = 300.0
+
+
+def answered(
+    node: Node, result: ActionResult, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    """Return the node after an action has ended."""
+    if result.result in (Result.NO_ANSWER, Result.REFUSED):
+        return _try_later(node, result, now, context), []
+    node = change(node, failures=0)
+    match result.operation:
+        case Operation.DRAIN:
+            return _drain(node, result, now, context)
+        case Operation.RESUME:
+            return _resume(node, result, now, context)
+        case Operation.READ:
+            return _read(node, result, now, context)
+
+
+def _try_later(node: Node, result: ActionResult, now: Instant, context: Context) -> Node:
+    """No answer or a refusal: nothing is known to have changed; say so and try again later."""
+    failures = node.failures + 1
+    pause = REFUSED_SECONDS
+    if result.result is Result.NO_ANSWER:
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0**failures)
+    again = now.plus(pause * (0.75 + context.jitter / 2))
+    node = change(node, failures=failures)
+    if result.operation is Operation.READ:
+        return change(node, look_at=again)
+    return enter(node, node.state, result.message, now, retry_at=again)
+
+
+def _drain(
+    node: Node, result: ActionResult, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    view = result.view
+    match result.result:
+        case Result.DONE | Result.NONE:
+            return _claimed(node, view, now, context)
+        case Result.NOT_OURS if view is not None and MARK.match(view.reason):
+            return _adopt(node, view, now, context), []
+        case Result.OVER_LIMIT:
+            again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
+            return enter(node, State.WAITING, result.message, now, retry_at=again), []
+        case _:  # somebody else's drain: theirs wins; look again, for they may lift it
+            again = now.plus(LOOK_SECONDS * (0.75 + context.jitter / 2))
+            return enter(node, State.WAITING, result.message, now, retry_at=again), []
+
+
+def _claimed(
+    node: Node, view: SchedulerView | None, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    """Our drain stands at the scheduler, read back."""
+    incident = node.incident
+    if incident is None:
+        return node, []
+    quarantine = Quarantine(
+        incident=incident.id,
+        epoch=incident.epoch,
+        reason=view.reason if view else incident.mark,
+        since=now,
+        claimed_by=view.reason_by if view else "",
+        claimed_at=view.reason_at if view else "",
+    )
+    node = change(node, quarantine=quarantine, look_at=now.plus(RECOUNT_SECONDS), retry_at=None)
+    node = _draining(node, view, now)
+    if node.releasing is not None:
+        return ask_for_resume(node)
+    if not wants_drain(node) and incident.decision.resume == "when-clear":
+        return ask_for_resume(node)
+    return node, []
+
+
+def _draining(node: Node, view: SchedulerView | None, now: Instant) -> Node:
+    if view is not None and view.in_use:
+        because = f"drained as {view.reason}; jobs that run here finish"
+        return enter(node, State.DRAINING, because, now)
+    return enter(node, State.DRAINED, "drained, and no job runs here", now)
+
+
+def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> Node:
+    """A drain with our mark that this store knows nothing of: go on with that incident."""
+    found = MARK.match(view.reason)
+    if found is None:
+        return node
+    decision = node.decision if wants_drain(node) else _adopted_decision(view)
+    incident = Incident(
+        id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision, attempt=node.looks
+    )
+    quarantine = Quarantine(
+        incident=incident.id,
+        epoch=incident.epoch,
+        reason=view.reason,
+        since=now,
+        claimed_by=view.reason_by,
+        claimed_at=view.reason_at,
+    )
+    return enter(
+        node,
+        State.VERIFYING,
+        f"a drain with our mark stands at the scheduler and was adopted: {view.reason}",
+        now,
+        incident=incident,
+        quarantine=quarantine,
+        verify_until=now.plus(context.verify_seconds),
+        look_at=now.plus(LOOK_SECONDS),
+        retry_at=None,
+    )
+
+
+def _adopted_decision(view: SchedulerView) -> Decision:
+    rule = view.reason.rpartition("; rule ")[2] if "; rule " in view.reason else ""
+    return Decision(want=Want.DRAIN, mode=Mode.ACT, rule=rule, summary=view.reason)
+
+
+def _read(
+    node: Node, result: ActionResult, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    view = result.view
+    if view is None:  # no scheduler is configured: nothing to compare with
+        return node, []
+    if not view.settled:
+        return change(node, look_at=now.plus(LOOK_SECONDS / 4)), []
+    ours = node.incident is not None and view.drained and view.marked(node.incident.mark)
+    node = change(node, look_at=now.plus(LOOK_SECONDS * (0.75 + context.jitter / 2)))
+    if result.result is Result.OVER_LIMIT:
+        again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
+        waiting = enter(node, State.WAITING, result.message, now, retry_at=again)
+        return change(waiting, quarantine=None, look_at=None), []
+    if node.quarantine is not None:
+        return _still_ours(node, view, ours, now, context)
+    if ours:
+        return _claimed(node, view, now, context)
+    if view.drained and MARK.match(view.reason):
+        return _adopt(node, view, now, context), []
+    return _without_claim(node, view, now)
+
+
+def _still_ours(
+    node: Node, view: SchedulerView, ours: bool, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    if not ours:
+        return _taken_over(node, view, now, context)
+    if node.releasing is not None:
+        return ask_for_resume(node)
+    if node.state is State.DRAINING and not view.in_use:
+        return _draining(node, view, now), []
+    return node, []
+
+
+def _without_claim(node: Node, view: SchedulerView, now: Instant) -> tuple[Node, list[Ask]]:
+    """No drain of ours stands there, and none is on our books."""
+    if node.state is State.HANDED_OVER and not view.drained:
+        return _back_in_service(node, "resumed at the scheduler by a person", now, 86400.0)
+    if node.releasing is not None:
+        return end_incident(node, f"released by {node.releasing.who}", now), []
+    if node.state is State.WAITING:
+        if not wants_drain(node):
+            return end_incident(node, "what asked for a drain has cleared", now), []
+        if node.hold is None and node.retry_at is None:
+            return ask_for_drain(node)
+        return node, []
+    if node.state in (State.HANDED_OVER, State.PROBATION):
+        return node, []
+    return change(node, look_at=None), []
+
+
+def _taken_over(
+    node: Node, view: SchedulerView, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    """A person changed our drain or ended it. Theirs wins; we never set it right again."""
+    if view.drained:
+        because = f"taken over at the scheduler by {view.reason_by}: {view.reason}"
+        return enter(node, State.HANDED_OVER, because, now, quarantine=None, releasing=None), []
+    because = "resumed at the scheduler by a person"
+    return _back_in_service(node, because, now, context.probation_seconds)
+
+
+def _back_in_service(
+    node: Node, because: str, now: Instant, probation_seconds: float
+) -> tuple[Node, list[Ask]]:
+    node = enter(
+        node,
+        State.PROBATION,
+        because,
+        now,
+        quarantine=None,
+        releasing=None,
+        retry_at=None,
+        look_at=None,
+        verify_until=None,
+        probation_until=now.plus(probation_seconds),
+    )
+    return node, [Acknowledge(who=because)]
+
+
+def _resume(
+    node: Node, result: ActionResult, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    release = node.releasing
+    who = f"released by {release.who}: {release.why}" if release else "resumed"
+    match result.result:
+        case Result.DONE | Result.NONE:
+            return _back_in_service(node, who, now, context.probation_seconds)
+        case _ if result.view is not None:
+            return _taken_over(node, result.view, now, context)
+        case _:
+            return enter(node, node.state, result.message, now, releasing=None), []

@@ -1,0 +1,220 @@
+"""How does a node change its state? (node, input, now) to (node, what must be done).
+
+    healthy ⇄ degraded ─▶ waiting ─▶ draining ─▶ drained ─▶ handed_over ─▶ probation ─▶ healthy
+                            ▲                                                  │
+                            └───────────── the same incident, next epoch ──────┘
+
+Every transition gives its reason as a sentence; log, event, scheduler and command line show the
+same one. What the scheduler answers is in answers.py.
+"""
+
+from typing import assert_never
+
+from hpcdoctor.lifecycle import answers
+from hpcdoctor.lifecycle.inputs import (
+    Acknowledge,
+    Answered,
+    Ask,
+    Context,
+    Decision,
+    HoldLifted,
+    HoldOrdered,
+    Input,
+    Released,
+    Started,
+    Tick,
+)
+from hpcdoctor.lifecycle.moves import (
+    ask_for_drain,
+    ask_for_resume,
+    change,
+    end_incident,
+    enter,
+    look_at_scheduler,
+    wants_drain,
+)
+from hpcdoctor.model.decision import QUARANTINES, Decided, Want
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Hold, Incident, Node, Release, State
+
+# States in which the node is, or may be, out of service by our doing.
+OUT = frozenset(
+    {State.DRAINING, State.DRAINED, State.REMEDIATING, State.VERIFYING, State.HANDED_OVER}
+)
+
+
+def step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    """Return the node's next state and what must be done in the world to get there."""
+    match event:
+        case Started():
+            return _started(node, event, now)
+        case Decision(decided=decided):
+            return _decided(_count_shadow(node, decided), decided, now, context)
+        case Answered(result=result):
+            if result.id != node.pending:
+                return node, []  # an answer to what nobody waits for any more
+            return answers.answered(change(node, pending=None), result, now, context)
+        case Tick():
+            return _tick(node, now, context)
+        case HoldOrdered(who=who, why=why, until=until):
+            return change(node, hold=Hold(who=who, why=why, since=now, until=until)), []
+        case HoldLifted(who=who):
+            return _unheld(node, f"{who} lifted the hold", now, context)
+        case Released(who=who, why=why):
+            return _released(node, Release(who=who, why=why), now)
+        case unexpected:
+            assert_never(unexpected)
+
+
+def why_not_drain(node: Node, context: Context) -> str | None:
+    """Return why this node's own helper may not be asked for a drain now, or None."""
+    if node.hold is not None:
+        return f"held by {node.hold.who}: {node.hold.why}"
+    if context.authority.value != "node":
+        return f"authority is {context.authority.value}: this node does not drain itself"
+    return None
+
+
+def _started(node: Node, event: Started, now: Instant) -> tuple[Node, list[Ask]]:
+    if event.empty_store or node.pending is not None or node.quarantine is not None:
+        # Unknown: read it back before anything else is done.
+        return look_at_scheduler(change(node, pending=None))
+    return change(node, pending=None), []
+
+
+def _count_shadow(node: Node, decided: Decided) -> Node:
+    """Count a drain that only shadow rules ask for: once for each story, not for each look."""
+    shadow = decided.shadow
+    if shadow.want not in QUARANTINES:
+        return change(node, shadowed=[]) if node.shadowed else node
+    story = [shadow.rule, *shadow.findings]
+    if story == node.shadowed:
+        return node
+    return change(node, shadowed=story, would_have_drained=node.would_have_drained + 1)
+
+
+def _decided(
+    node: Node, decided: Decided, now: Instant, context: Context
+) -> tuple[Node, list[Ask]]:
+    node = change(node, decision=decided.act)
+    match node.state:
+        case State.HEALTHY | State.DEGRADED if wants_drain(node):
+            incident = Incident(id=context.incident_id, epoch=1, opened=now, decision=decided.act)
+            return _want_drain(change(node, incident=incident), now, context)
+        case State.HEALTHY | State.DEGRADED:
+            return _label(node, decided, now), []
+        case State.PROBATION if wants_drain(node) and node.incident is not None:
+            again = change(
+                node.incident, epoch=node.incident.epoch + 1, attempt=0, decision=decided.act
+            )
+            return _want_drain(change(node, incident=again), now, context)
+        case State.WAITING if not wants_drain(node) and node.pending is None:
+            return end_incident(node, "what asked for a drain has cleared", now), []
+        case State.DRAINING | State.DRAINED | State.VERIFYING | State.HANDED_OVER if (
+            not wants_drain(node) and _resumes_when_clear(node)
+        ):
+            release = Release(who=f"rule {_rule(node)}", why="the finding has cleared")
+            return ask_for_resume(change(node, releasing=release))
+        case _:
+            return node, []
+
+
+def _resumes_when_clear(node: Node) -> bool:
+    return (
+        node.quarantine is not None
+        and node.pending is None
+        and node.hold is None
+        and node.incident is not None
+        and node.incident.decision.resume == "when-clear"
+    )
+
+
+def _rule(node: Node) -> str:
+    return node.incident.decision.rule if node.incident else "?"
+
+
+def _label(node: Node, decided: Decided, now: Instant) -> Node:
+    """Healthy or degraded: a label without consequences at the scheduler."""
+    act, shadow = decided.act, decided.shadow
+    if act.want is Want.DEGRADED:
+        return enter(node, State.DEGRADED, f"rule {act.rule}: {act.summary}", now)
+    if shadow.want in QUARANTINES:
+        because = f"mode is shadow: rule {shadow.rule} would drain ({shadow.summary})"
+        return enter(node, State.DEGRADED, because, now)
+    if shadow.want is Want.DEGRADED:
+        return enter(node, State.DEGRADED, f"rule {shadow.rule}: {shadow.summary}", now)
+    if node.state is State.DEGRADED:
+        return enter(node, State.HEALTHY, "every finding that a rule names has cleared", now)
+    return node
+
+
+def _want_drain(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    if reason := why_not_drain(node, context):
+        return enter(node, State.WAITING, reason, now), []
+    return ask_for_drain(
+        enter(node, State.WAITING, f"rule {_rule(node)} wants a drain; asking the scheduler", now)
+    )
+
+
+def _tick(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    if node.hold and node.hold.until and now.reached(node.hold.until):
+        return _unheld(node, f"the hold by {node.hold.who} has ended", now, context)
+    if node.pending is not None:
+        return node, []
+    retry = node.retry_at is not None and now.reached(node.retry_at)
+    look = node.look_at is not None and now.reached(node.look_at)
+    match node.state:
+        case _ if retry and node.releasing is not None and node.quarantine is not None:
+            return ask_for_resume(change(node, retry_at=None))
+        case State.WAITING if retry:
+            node = change(node, retry_at=None)
+            if not wants_drain(node):
+                return end_incident(node, "what asked for a drain has cleared", now), []
+            return _want_drain(node, now, context)
+        case State.PROBATION if (
+            node.probation_until is not None
+            and now.reached(node.probation_until)
+            and not wants_drain(node)
+        ):
+            return end_incident(node, "probation has ended without a repeat", now), []
+        case State.DRAINED:
+            return _after_drained(node, now), []
+        case State.VERIFYING if node.verify_until is not None and now.reached(node.verify_until):
+            because = "nothing here can verify a repair that this store knows nothing of"
+            return enter(node, State.HANDED_OVER, because, now), []
+        case _ if look and (node.state in OUT or node.state is State.PROBATION):
+            return look_at_scheduler(change(node, look_at=None))
+        case _ if look or retry:
+            return look_at_scheduler(change(node, look_at=None, retry_at=None))
+        case _:
+            return node, []
+
+
+def _after_drained(node: Node, now: Instant) -> Node:
+    to = (
+        node.incident.decision.hand_over if node.incident else ""
+    ) or "the cluster's administrators"
+    because = f"drained, and no remediation is enabled for it: handed over to {to}"
+    return enter(node, State.HANDED_OVER, because, now)
+
+
+def _unheld(node: Node, because: str, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    node = change(node, hold=None)
+    if node.state is State.WAITING and node.pending is None and wants_drain(node):
+        return _want_drain(enter(node, State.WAITING, because, now), now, context)
+    return node, []
+
+
+def _released(node: Node, release: Release, now: Instant) -> tuple[Node, list[Ask]]:
+    acknowledge = Acknowledge(who=f"{release.who}: {release.why}")
+    if node.quarantine is not None:
+        node = change(node, releasing=release)
+        if node.pending is not None:
+            return node, [acknowledge]  # the answer to what is under way comes first
+        node, asks = ask_for_resume(node)
+        return node, [acknowledge, *asks]
+    if node.pending is not None:
+        return change(node, releasing=release), [acknowledge]
+    if node.incident is None:
+        return node, [acknowledge]
+    return end_incident(node, f"released by {release.who}: {release.why}", now), [acknowledge]

@@ -1,0 +1,83 @@
+"""The few moves that transitions are made of."""
+
+from typing import Any, TypeVar
+
+from msgspec import Struct, structs
+
+from hpcdoctor.lifecycle.inputs import Ask
+from hpcdoctor.model.action import Action, Operation
+from hpcdoctor.model.decision import QUARANTINES
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Node, State
+from hpcdoctor.model.text import reason_line
+
+S = TypeVar("S", bound=Struct)
+
+
+def change(struct: S, **changes: Any) -> S:  # noqa: ANN401  # the struct's own fields
+    return structs.replace(struct, **changes)
+
+
+def enter(node: Node, state: State, because: str, now: Instant, **changes: Any) -> Node:  # noqa: ANN401
+    """Enter `state`, or say the new reason for being in it; its clock starts only on a change."""
+    since = node.since if node.state is state else now
+    return change(node, state=state, since=since, because=because, **changes)
+
+
+def wants_drain(node: Node) -> bool:
+    return node.decision.want in QUARANTINES
+
+
+def end_incident(node: Node, because: str, now: Instant) -> Node:
+    """The story is over: the node is healthy, and what is left of it is in the events."""
+    return enter(
+        node,
+        State.HEALTHY,
+        because,
+        now,
+        incident=None,
+        quarantine=None,
+        releasing=None,
+        probation_until=None,
+        verify_until=None,
+        retry_at=None,
+        look_at=None,
+        failures=0,
+    )
+
+
+def ask_for_drain(node: Node) -> tuple[Node, list[Ask]]:
+    node, action = _next_action(node, Operation.DRAIN)
+    return node, [action]
+
+
+def ask_for_resume(node: Node) -> tuple[Node, list[Ask]]:
+    node, action = _next_action(node, Operation.RESUME)
+    return node, [action]
+
+
+def look_at_scheduler(node: Node) -> tuple[Node, list[Ask]]:
+    node, action = _next_action(node, Operation.READ)
+    return node, [action]
+
+
+def _next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
+    """Number the next action; its id is never used twice, so no answer can be mistaken."""
+    incident = node.incident
+    if incident is None:
+        action = Action(id=f"look.0.{node.looks + 1}", operation=operation)
+        return change(node, pending=action.id, looks=node.looks + 1), action
+    incident = change(incident, attempt=incident.attempt + 1)
+    decision = incident.decision
+    quarantine = node.quarantine
+    action = Action(
+        id=f"{incident.id}.{incident.epoch}.{incident.attempt}",
+        operation=operation,
+        mark=incident.mark,
+        reason=reason_line(incident.mark, decision.object, decision.label, decision.rule)
+        if operation is Operation.DRAIN
+        else "",
+        claimed_by=quarantine.claimed_by if quarantine else "",
+        claimed_at=quarantine.claimed_at if quarantine else "",
+    )
+    return change(node, incident=incident, pending=action.id), action

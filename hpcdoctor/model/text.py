@@ -1,0 +1,52 @@
+"""How does text from the machine get into a sentence without doing harm there?"""
+
+import re
+from collections.abc import Mapping
+
+from hpcdoctor.model.reading import Value
+
+_FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
+
+REASON_BYTES = 199
+
+
+def visible(text: str, limit: int = 500) -> str:
+    """Return the text with everything that could move a cursor or fake a line written out."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text[:limit]
+    )
+    return shown if len(text) <= limit else shown + "…"
+
+
+def fill(template: str, values: Mapping[str, Value]) -> str:
+    """Put the values into `{field}` places; what is not known reads "?"."""
+
+    def value(found: re.Match[str]) -> str:
+        given = values.get(found[1])
+        if given is None:
+            return "?"
+        if isinstance(given, float):
+            return f"{given:.4g}" if abs(given) < 10000 else f"{given:.0f}"
+        if isinstance(given, list):
+            return ", ".join(visible(item, 100) for item in given)
+        return visible(str(given), 200)
+
+    return _FIELD.sub(value, template)
+
+
+def fields_of(template: str) -> list[str]:
+    """Return the names of the places in a template."""
+    return _FIELD.findall(template)
+
+
+def reason_line(mark: str, object_name: str, label: str, rule: str) -> str:
+    """Return the one form of a reason at a scheduler: printable ASCII, under 200 bytes.
+
+    The mark comes first and the object next, since `sinfo -R` shows 20 columns.
+    """
+    words = " ".join(part for part in (object_name, label) if part)
+    body = "".join(char for char in words if " " <= char <= "~" and char not in "\"'\\;|")
+    tail = f"; rule {rule}"
+    room = REASON_BYTES - len(mark) - 1 - len(tail)
+    return f"{mark} {body[:room].strip()}{tail}"
