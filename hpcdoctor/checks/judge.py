@@ -1,0 +1,517 @@
+"""Which findings follow from what the probes saw?
+
+`Judge` guards what has to be remembered from look to look: since when a condition holds, which
+findings are open, how each check ended last. It has no clock and does no I/O: the moment comes in
+with each look.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from hpcdoctor.checks.compiled import STUCK_SECONDS, CompiledCheck, Level
+from hpcdoctor.checks.history import History
+from hpcdoctor.checks.surroundings import Surroundings, profile_value
+from hpcdoctor.expressions.types import Unknown
+from hpcdoctor.model.finding import (
+    RANK,
+    Evidence,
+    Finding,
+    Outcome,
+    Verdict,
+    finding_key,
+    worst,
+)
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.quantity import format_duration
+from hpcdoctor.model.reading import Look, ReadStatus, Value
+from hpcdoctor.model.text import fill, visible
+from hpcdoctor.probes.registry import Shape
+
+EVIDENCE_KEPT = 5  # the first, and the last few
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What became of a finding: opened, changed or closed."""
+
+    kind: str
+    finding: Finding
+
+
+class _Track(msgspec.Struct):
+    """What is remembered of one check on one thing."""
+
+    verdict: Verdict = Verdict.OK  # as it stands now, hold and clear times respected
+    skipped: str = ""
+    reason: str = ""  # why unknown
+    unknown_since: Instant | None = None
+    true_since: dict[str, Instant] = {}  # by level
+    true_last: dict[str, Instant] = {}
+    looked: Instant | None = None
+
+
+class Judge:
+    """All checks of one node over time."""
+
+    def __init__(
+        self,
+        checks: Mapping[str, CompiledCheck],
+        profile: Mapping[str, Any],
+        *,
+        history: History | None = None,
+        findings: Iterable[Finding] = (),
+        patient: bool = True,
+    ) -> None:
+        """`patient` waits for `for:`; a single look by a person shows at once what it sees."""
+        self.checks = checks
+        self.profile = profile
+        self.history = History() if history is None else history
+        self.patient = patient
+        self.findings: dict[str, Finding] = {finding.key: finding for finding in findings}
+        self._by_probe: dict[str, list[CompiledCheck]] = {}
+        for check in checks.values():
+            self._by_probe.setdefault(check.definition.probe, []).append(check)
+        self._tracks: dict[str, dict[str, _Track]] = {name: {} for name in checks}
+        self._skipped: dict[str, str] = {}
+        for finding in self.findings.values():
+            if finding.check in self._tracks:
+                self._restore(finding)
+
+    def _restore(self, finding: Finding) -> None:
+        """Go on with a finding that was open before a restart."""
+        seen = finding.last_seen or finding.since
+        level = finding.verdict.value
+        self._tracks[finding.check][finding.key] = _Track(
+            verdict=finding.verdict, true_since={level: finding.since}, true_last={level: seen}
+        )
+
+    def judge(self, look: Look) -> list[Change]:
+        """Take in one look, and return what changed by it."""
+        changes: list[Change] = []
+        for check in self._by_probe.get(look.probe, ()):
+            if check.shape is Shape.STREAM:
+                changes += self._judge_stream(check, look)
+            else:
+                changes += self._judge_look(check, look)
+        return changes
+
+    def tick(self, now: Instant) -> list[Change]:
+        """Close what has been quiet for long enough, and what a reboot ends."""
+        changes: list[Change] = []
+        for finding in list(self.findings.values()):
+            check = self.checks.get(finding.check)
+            if check is None:
+                changes += self._close(finding, "its check is no longer there")
+            elif check.shape is Shape.STREAM:
+                seen = finding.last_seen or finding.since
+                rebooted = check.clears_at_reboot and seen.boot_id != now.boot_id
+                quiet = check.clear_seconds
+                if rebooted or (quiet is not None and now.seconds_since(seen) >= quiet):
+                    changes += self._close(finding, "quiet" if not rebooted else "rebooted")
+        return changes
+
+    def acknowledge(self, who: str) -> list[Change]:
+        """A person knows what is open now: it decides nothing until it comes again.
+
+        A finding made of events is closed, so that the next event opens it anew; one made of a
+        state stays open, marked, until the state has cleared.
+        """
+        changes: list[Change] = []
+        for key, finding in list(self.findings.items()):
+            if finding.acknowledged_by is not None:
+                continue
+            known = structs.replace(finding, acknowledged_by=visible(who, 200))
+            check = self.checks.get(finding.check)
+            if check is not None and check.shape is Shape.STREAM:
+                changes += self._close(known, "acknowledged")
+            else:
+                self.findings[key] = known
+                changes.append(Change("changed", known))
+        return changes
+
+    def outcomes(self) -> list[Outcome]:
+        """Return how every check stands, in order of name."""
+        return [self._outcome(name) for name in sorted(self.checks)]
+
+    def verdict(self) -> Verdict:
+        """Return the node's verdict over everything that was not skipped."""
+        return worst([o.verdict for o in self.outcomes() if o.verdict is not None])
+
+    def _outcome(self, name: str) -> Outcome:
+        if name in self._skipped:
+            return Outcome(check=name, verdict=None, reason=self._skipped[name])
+        tracks = self._tracks[name]
+        if not tracks:
+            return Outcome(check=name, verdict=None, reason="not looked at yet")
+        judged = [track for track in tracks.values() if not track.skipped]
+        if not judged:
+            reason = next(iter(tracks.values())).skipped
+            return Outcome(check=name, verdict=None, reason=reason, subjects=len(tracks))
+        decisive = max(judged, key=lambda track: RANK[track.verdict])
+        return Outcome(
+            check=name,
+            verdict=decisive.verdict,
+            reason=decisive.reason if decisive.verdict is Verdict.UNKNOWN else "",
+            subjects=len(judged),
+        )
+
+    # --- one look at a source
+
+    def _judge_look(self, check: CompiledCheck, look: Look) -> list[Change]:
+        now = look.taken
+        if self.patient and check.quiet_seconds > now.boottime:
+            self._skipped[check.name] = (
+                f"booted {format_duration(now.boottime)} ago; "
+                f"quiet for the first {format_duration(check.quiet_seconds)}"
+            )
+            return []
+        self._skipped.pop(check.name, None)
+        match look.status:
+            case ReadStatus.ABSENT:
+                return self._absent(check, look)
+            case ReadStatus.FIRST:
+                self._skipped[check.name] = "needs a second reading"
+                return []
+            case ReadStatus.READ:
+                return self._judge_readings(check, look)
+            case ReadStatus.STUCK if check.subject_field and look.subject:
+                stuck = now.seconds_since(look.stuck_since or now)
+                reading: dict[str, Value] = {
+                    check.subject_field: look.subject,
+                    STUCK_SECONDS: stuck,
+                }
+                return self._judge_reading(check, reading, look)
+            case _:
+                return self._unknown(check, look)
+
+    def _absent(self, check: CompiledCheck, look: Look) -> list[Change]:
+        expected = check.definition.expected
+        track = self._tracks[check.name].setdefault(check.name, _Track())
+        if expected is None or not profile_value(self.profile, expected):
+            if track.verdict is Verdict.OK:
+                self._skipped[check.name] = f"not present: {look.reason}"
+                return []
+            track.verdict = Verdict.OK
+            return self._settle(check, {}, {}, None, Verdict.OK, look.taken)
+        track.verdict, track.skipped = Verdict.CRITICAL, ""
+        level = Level(Verdict.CRITICAL, check.levels[0].when, 0.0, "missing")
+        values: dict[str, Value] = {"reason": look.reason}
+        summary = f"The profile expects {expected.removeprefix('profile.')}, and {look.reason}"
+        return self._settle(check, {}, values, level, Verdict.CRITICAL, look.taken, summary)
+
+    def _unknown(self, check: CompiledCheck, look: Look) -> list[Change]:
+        """The source is there and could not be read: for everything known of it, or for itself."""
+        reason = look.reason or f"probe {look.probe}: {look.status.value}"
+        tracks = self._tracks[check.name]
+        changes: list[Change] = []
+        for key in [k for k in tracks if _concerns(k, check, look)] or [_key(check, look)]:
+            track = tracks.setdefault(key, _Track())
+            subject = _subject_of(key, self.findings.get(key), check, look)
+            changes += self._not_known(check, track, subject, reason, look.taken)
+        return changes
+
+    def _judge_readings(self, check: CompiledCheck, look: Look) -> list[Change]:
+        changes: list[Change] = []
+        seen: set[str] = set()
+        for reading in look.readings:
+            if check.subject_field:
+                reading = {**reading, STUCK_SECONDS: 0.0}
+            surroundings = self._surroundings(check, reading, look.taken)
+            if check.where is not None and check.where.evaluate(surroundings) is not True:
+                continue
+            seen.add(surroundings.key)
+            changes += self._judge_reading(check, reading, look)
+        tracks = self._tracks[check.name]
+        for key in [k for k in tracks if k not in seen and _concerns(k, check, look)]:
+            changes += self._gone(check, key, look.taken)
+        if not tracks and not seen:
+            self._skipped[check.name] = "not present: nothing here that it looks at"
+        return changes
+
+    def _gone(self, check: CompiledCheck, key: str, now: Instant) -> list[Change]:
+        """What was judged is no longer there: no reading is no proof of health, but it clears."""
+        track = self._tracks[check.name][key]
+        finding = self.findings.get(key)
+        if finding is None:
+            del self._tracks[check.name][key]
+            return []
+        changes = self._conclude(check, track, finding.subject, {}, None, now)
+        if key not in self.findings:
+            del self._tracks[check.name][key]
+        return changes
+
+    def _surroundings(
+        self, check: CompiledCheck, reading: Mapping[str, Value], now: Instant
+    ) -> Surroundings:
+        return Surroundings(check, reading, self.profile, self.history, now)
+
+    def _judge_reading(
+        self, check: CompiledCheck, reading: Mapping[str, Value], look: Look
+    ) -> list[Change]:
+        here = self._surroundings(check, reading, look.taken)
+        here.observe()
+        track = self._tracks[check.name].setdefault(here.key, _Track())
+        track.looked = look.taken
+        unknowns: list[Unknown] = []
+        reached: Level | None = None
+        for level in check.levels:
+            answer = level.when.evaluate(here)
+            if answer is True:
+                track.true_since.setdefault(level.verdict.value, look.taken)
+                reached = reached or level
+            elif isinstance(answer, Unknown):
+                unknowns.append(answer)
+        real = [unknown for unknown in unknowns if not unknown.first]
+        if reached is None and look.status is ReadStatus.STUCK:
+            real = real or [Unknown(look.reason)]
+        if reached is None and real:
+            return self._not_known(check, track, here.subject, real[0].reason, look.taken)
+        track.unknown_since, track.reason = None, ""
+        if reached is None and unknowns and len(unknowns) == len(check.levels):
+            track.skipped = unknowns[0].reason
+            return []
+        track.skipped = ""
+        return self._conclude(check, track, here.subject, here.values, reached, look.taken)
+
+    def _conclude(
+        self,
+        check: CompiledCheck,
+        track: _Track,
+        subject: dict[str, str],
+        values: Mapping[str, Value],
+        reached: Level | None,
+        now: Instant,
+    ) -> list[Change]:
+        """Apply hold and clear times to what was just seen."""
+        rank = RANK[reached.verdict] if reached else 0
+        decided: Level | None = None
+        for level in check.levels:
+            name = level.verdict.value
+            # The worse condition holds the milder one up as well.
+            if reached is not None and RANK[level.verdict] <= rank:
+                since = track.true_since.setdefault(name, now)
+                held = not self.patient or now.seconds_since(since) >= level.hold_seconds
+                if held:
+                    track.true_last[name] = now
+                    decided = decided or level
+            else:
+                track.true_since.pop(name, None)
+                last = track.true_last.get(name)
+                if last is not None and _has_cleared(check, last, now):
+                    track.true_last.pop(name)
+                elif last is not None:
+                    decided = decided or level
+        verdict = decided.verdict if decided else Verdict.OK
+        track.verdict = verdict
+        return self._settle(check, subject, values, decided, verdict, now)
+
+    def _not_known(
+        self,
+        check: CompiledCheck,
+        track: _Track,
+        subject: dict[str, str],
+        reason: str,
+        now: Instant,
+    ) -> list[Change]:
+        """Cannot measure is `unknown`; what was wrong before stays open, and stays what it was."""
+        track.unknown_since = track.unknown_since or now
+        track.reason, track.skipped = reason, ""
+        key = finding_key(check.name, subject)
+        standing = self.findings.get(key)
+        if standing is not None and standing.verdict is not Verdict.UNKNOWN:
+            return []
+        track.verdict = Verdict.UNKNOWN
+        if self.patient and now.seconds_since(track.unknown_since) < check.unknown_seconds:
+            return []
+        return self._settle(check, subject, {}, None, Verdict.UNKNOWN, now, reason)
+
+    def _settle(
+        self,
+        check: CompiledCheck,
+        subject: dict[str, str],
+        values: Mapping[str, Value],
+        level: Level | None,
+        verdict: Verdict,
+        now: Instant,
+        summary: str = "",
+    ) -> list[Change]:
+        """Bring the open finding into line with the verdict."""
+        key = finding_key(check.name, subject)
+        standing = self.findings.get(key)
+        if verdict is Verdict.OK:
+            return self._close(standing, "cleared") if standing else []
+        if standing is not None and not values and verdict is standing.verdict:
+            return []
+        text = summary or fill(check.definition.summary, values)
+        if verdict is Verdict.UNKNOWN:
+            text = f"{check.name} cannot be measured: {summary}"
+        evidence = Evidence(
+            taken=now, text=_evidence_text(level, values, text), values=dict(values)
+        )
+        fresh = self._finding(check, subject, verdict, text, level, values, evidence)
+        if standing is None:
+            self.findings[key] = fresh
+            return [Change("opened", fresh)]
+        kept = [*standing.evidence[:1], *standing.evidence[1:][-EVIDENCE_KEPT:]]
+        if standing.verdict is not verdict:
+            kept = [*kept, evidence]
+        elif len(kept) > 1 and kept[-1].values.keys() == evidence.values.keys():
+            kept = [*kept[:-1], evidence]  # the latest look at the same state
+        else:
+            kept = [*kept, evidence]
+        updated = structs.replace(
+            fresh,
+            since=standing.since,
+            count=standing.count,
+            evidence=kept,
+            acknowledged_by=standing.acknowledged_by,
+            caused_by=standing.caused_by,
+        )
+        self.findings[key] = updated
+        return [Change("changed", updated)] if standing.verdict is not verdict else []
+
+    def _finding(
+        self,
+        check: CompiledCheck,
+        subject: dict[str, str],
+        verdict: Verdict,
+        summary: str,
+        level: Level | None,
+        values: Mapping[str, Value],
+        evidence: Evidence,
+    ) -> Finding:
+        definition = check.definition
+        thing = fill(definition.object, values) if definition.object and values else ""
+        label = fill(level.label, values) if level and level.label else ""
+        return Finding(
+            check=check.name,
+            subject=subject,
+            verdict=verdict,
+            cause=definition.cause,
+            summary=summary,
+            since=evidence.taken,
+            object=thing or "/".join(subject.values()),
+            label=label or check.name,
+            last_seen=evidence.taken,
+            evidence=[evidence],
+            why=" ".join(definition.why.split()),
+            next_steps=[fill(step, values) for step in definition.next_steps],
+        )
+
+    def _close(self, finding: Finding, why: str) -> list[Change]:
+        self.findings.pop(finding.key, None)
+        tracks = self._tracks.get(finding.check, {})
+        check = self.checks.get(finding.check)
+        if check is not None and check.shape is Shape.STREAM:
+            tracks.pop(finding.key, None)
+        return [Change("closed", structs.replace(finding, why=why))]
+
+    # --- records of a stream
+
+    def _judge_stream(self, check: CompiledCheck, look: Look) -> list[Change]:
+        if look.status is ReadStatus.ABSENT:
+            self._skipped[check.name] = f"not present: {look.reason}"
+            return []
+        self._skipped.pop(check.name, None)
+        listening = self._tracks[check.name].setdefault("", _Track())
+        if look.status is not ReadStatus.READ:
+            return self._not_known(check, listening, {}, look.reason, look.taken)
+        listening.verdict, listening.reason, listening.unknown_since = Verdict.OK, "", None
+        changes: list[Change] = []
+        silent = self.findings.get(check.name)
+        if silent is not None and silent.verdict is Verdict.UNKNOWN:
+            changes += self._close(silent, "it can be read again")
+        for reading in look.readings:
+            changes += self._judge_record(check, reading, look.taken)
+        return changes
+
+    def _judge_record(
+        self, check: CompiledCheck, reading: Mapping[str, Value], now: Instant
+    ) -> list[Change]:
+        here = self._surroundings(check, reading, now)
+        if check.where is not None and check.where.evaluate(here) is not True:
+            return []
+        here.observe()
+        for level in check.levels:
+            if level.when.evaluate(here) is True:
+                return self._record(check, here, level, now)
+        return []
+
+    def _record(
+        self, check: CompiledCheck, here: Surroundings, level: Level, now: Instant
+    ) -> list[Change]:
+        evidence = Evidence(taken=now, text=_line(here.values), values=here.values)
+        summary = fill(check.definition.summary, here.values)
+        fresh = self._finding(
+            check, here.subject, level.verdict, summary, level, here.values, evidence
+        )
+        track = self._tracks[check.name].setdefault(here.key, _Track())
+        standing = self.findings.get(here.key)
+        if standing is None:
+            track.verdict = level.verdict
+            self.findings[here.key] = fresh
+            return [Change("opened", fresh)]
+        count = standing.count + 1
+        verdict = max(standing.verdict, level.verdict, key=RANK.__getitem__)
+        track.verdict = verdict
+        kept = [standing.evidence[0], *standing.evidence[1:][-(EVIDENCE_KEPT - 1) :], evidence]
+        updated = structs.replace(
+            fresh,
+            verdict=verdict,
+            since=standing.since,
+            count=count,
+            evidence=kept,
+            caused_by=standing.caused_by,
+        )
+        self.findings[here.key] = updated
+        # A burst is one finding: it is told again when it gets worse, and each time it doubles.
+        told = verdict is not standing.verdict or count & (count - 1) == 0
+        return [Change("changed", updated)] if told else [Change("counted", updated)]
+
+
+def _has_cleared(check: CompiledCheck, last: Instant, now: Instant) -> bool:
+    """Tell whether a condition that held last at `last` has been quiet for long enough."""
+    if check.clears_at_reboot:
+        return last.boot_id != now.boot_id
+    return check.clear_seconds is not None and now.seconds_since(last) >= check.clear_seconds
+
+
+def _key(check: CompiledCheck, look: Look) -> str:
+    subject = {check.subject_field: look.subject} if check.subject_field and look.subject else {}
+    return finding_key(check.name, subject)
+
+
+def _concerns(key: str, check: CompiledCheck, look: Look) -> bool:
+    """Tell whether a look at one subject says anything of what `key` names."""
+    if check.subject_field is None or look.subject is None:
+        return True
+    return f"{check.subject_field}={look.subject}" in key.removesuffix("]").partition("[")[2].split(
+        ","
+    )
+
+
+def _subject_of(
+    key: str, finding: Finding | None, check: CompiledCheck, look: Look
+) -> dict[str, str]:
+    if finding is not None:
+        return finding.subject
+    inner = key.removesuffix("]").partition("[")[2]
+    if inner and check.subject_field and look.subject:
+        return {check.subject_field: look.subject}
+    pairs = (part.partition("=") for part in inner.split(",") if part)
+    return {name: value for name, _, value in pairs}
+
+
+def _evidence_text(level: Level | None, values: Mapping[str, Value], summary: str) -> str:
+    if level is None or not values:
+        return visible(summary)
+    names = sorted(level.when.fields | {f for w in level.when.windows for f in w.fields})
+    seen = [f"{name} = {values[name]}" for name in names if name in values]
+    seen += [f"{name} = {value}" for name, value in values.items() if "(" in name]
+    return visible(f"{', '.join(seen)}; {level.verdict.value} when {level.when.text}")
+
+
+def _line(values: Mapping[str, Value]) -> str:
+    return visible(str(values.get("text") or ", ".join(f"{k}={v}" for k, v in values.items())))
