@@ -1,0 +1,1 @@
+"""Carries out what the lifecycle asks for; decides nothing."""

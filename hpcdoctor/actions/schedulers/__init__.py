@@ -1,0 +1,59 @@
+"""What must a scheduler be able to do for hpcdoctor? One adapter a file in this folder.
+
+Everything here blocks, each call within its own deadline, and may be asked again: a drain that
+stands and a resume that has happened are found, not repeated. An adapter serves one node, the one
+it runs on, and none of its calls takes a node's name.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from hpcdoctor.actions.limit import Claim
+from hpcdoctor.actions.programs import Programs
+from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.model.action import Result, SchedulerView
+
+
+class SchedulerUnavailable(Exception):
+    """No answer: what was asked for may or may not have happened, or may yet happen; try again."""
+
+
+class SchedulerRefused(Exception):
+    """It will not work by trying again (rights, names, configuration); the message says why."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a call ended, where there was an answer."""
+
+    result: Result
+    message: str = ""
+    view: SchedulerView | None = None  # as read last
+
+
+class Scheduler(Protocol):
+    """The scheduler, as this node may use it."""
+
+    def read(self) -> SchedulerView:
+        """Return this node as the scheduler sees it."""
+
+    def look(self, mark: str = "") -> Outcome:
+        """Read, and where our young claim `mark` proves to be one too many, give it back."""
+
+    def drain(self, reason: str, mark: str) -> Outcome:
+        """Take this node out, within the local limit, unless somebody else already has."""
+
+    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+        """Put this node back, if its drain is still exactly ours."""
+
+    def out_by_us(self) -> list[Claim]:
+        """Return the nodes of this node's partitions that are out by hpcdoctor."""
+
+
+def connect(settings: Settings, programs: Programs) -> Scheduler:
+    """Return the adapter that the settings name; nothing is asked of the scheduler yet."""
+    module = importlib.import_module(f"{__name__}.{settings.scheduler.value}")
+    adapter: Callable[[Settings, Programs], Scheduler] = module.connect
+    return adapter(settings, programs)

@@ -1,0 +1,1 @@
+"""Built-in steps of remediations. None exists yet: no remediation runs in this release."""

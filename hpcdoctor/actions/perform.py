@@ -1,0 +1,37 @@
+"""Who does an action? The one function for its operation, and every way it ends is a result."""
+
+import logging
+from collections.abc import Callable
+
+from hpcdoctor.actions.schedulers import Outcome, Scheduler, SchedulerRefused, SchedulerUnavailable
+from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+
+log = logging.getLogger(__name__)
+
+DO: dict[Operation, Callable[[Scheduler, Action], Outcome]] = {
+    Operation.READ: lambda scheduler, action: scheduler.look(action.mark),
+    Operation.DRAIN: lambda scheduler, action: scheduler.drain(action.reason, action.mark),
+    Operation.RESUME: lambda scheduler, action: scheduler.resume(
+        action.mark, action.claimed_by, action.claimed_at
+    ),
+}
+
+
+def perform(action: Action, scheduler: Scheduler) -> ActionResult:
+    """Do it and return how it ended, always."""
+    outcome = try_to(action, scheduler)
+    return ActionResult(action.id, action.operation, outcome.result, outcome.message, outcome.view)
+
+
+def try_to(action: Action, scheduler: Scheduler) -> Outcome:
+    try:
+        return DO[action.operation](scheduler, action)
+    except SchedulerUnavailable as error:
+        return Outcome(Result.NO_ANSWER, str(error))
+    except SchedulerRefused as error:
+        return Outcome(Result.REFUSED, str(error))
+    except Exception as error:
+        # A bug of ours in one action must not end the process that can undo it. How far it came
+        # is unknown, which is just what NO_ANSWER says; the next look finds out.
+        log.exception("action %s failed", action.id)
+        return Outcome(Result.NO_ANSWER, f"hpcdoctor failed at it ({error!r}); this is a bug")

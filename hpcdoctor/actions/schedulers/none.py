@@ -1,0 +1,34 @@
+"""What happens where no scheduler is configured? Nothing, and every answer says so."""
+
+from hpcdoctor.actions.limit import Claim
+from hpcdoctor.actions.programs import Programs
+from hpcdoctor.actions.schedulers import Outcome, Scheduler
+from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.model.action import Result, SchedulerView
+
+NOTHING_DONE = Outcome(
+    Result.NONE, "no scheduler is configured, so nothing was done; `scheduler: slurm` names one"
+)
+
+
+def connect(_settings: Settings, _programs: Programs) -> Scheduler:
+    return NoScheduler()
+
+
+class NoScheduler:
+    """Stands where a scheduler would."""
+
+    def read(self) -> SchedulerView:
+        return SchedulerView(drained=False, state="no scheduler")
+
+    def look(self, mark: str = "") -> Outcome:
+        return NOTHING_DONE
+
+    def drain(self, reason: str, mark: str) -> Outcome:
+        return NOTHING_DONE
+
+    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+        return NOTHING_DONE
+
+    def out_by_us(self) -> list[Claim]:
+        return []

@@ -1,0 +1,207 @@
+"""How is this node read, drained and resumed in Slurm? By scontrol, never in a shell.
+
+Slurm has no compare-and-swap, a drain overwrites the one before, and a request that a hung
+controller has taken is executed when it wakes, however long its sender is dead. So: read, compare,
+write at once, read back; and where an answer is missing, say that the result is unknown.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from hpcdoctor.actions.limit import (
+    SECOND_OVER,
+    YOUNG_SECONDS,
+    Claim,
+    Partition,
+    contested,
+    limit_of,
+    why_give_back,
+    why_no_more,
+)
+from hpcdoctor.actions.programs import Programs
+from hpcdoctor.actions.reason import mark_of, why_not_mark, why_not_reason
+from hpcdoctor.actions.schedulers import Outcome, Scheduler, SchedulerUnavailable
+from hpcdoctor.actions.slurm_commands import Commands
+from hpcdoctor.actions.slurm_text import SlurmNode, is_slurms_own
+from hpcdoctor.definitions.settings import Limit, Settings
+from hpcdoctor.model.action import Result, SchedulerView
+
+# A resume would cancel what is under way there.
+UNDER_WAY = {
+    "MAINTENANCE": "a maintenance reservation holds the node",
+    "UNKNOWN": "the controller has just started and has not heard from the node",
+    "REBOOT_REQUESTED": "a reboot of the node is pending",
+    "REBOOT_ISSUED": "the node is rebooting",
+    "POWER_DOWN": "the node is about to be powered down",
+    "POWERING_DOWN": "the node is being powered down",
+    "POWER_DRAIN": "the node is to be powered down",
+}
+
+
+def connect(settings: Settings, programs: Programs) -> Scheduler:
+    return SlurmScheduler(Commands(settings.slurm, programs), settings.limit)
+
+
+class SlurmScheduler:
+    """This node in Slurm."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        limit: Limit,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._commands = commands
+        self._limit = limit
+        self._pause = pause
+        self._clock = clock
+
+    def read(self) -> SchedulerView:
+        return self._commands.show_node().view
+
+    def out_by_us(self) -> list[Claim]:
+        partitions = self._commands.count(self._commands.show_node())
+        return sorted({claim for one in partitions for claim in one.claims}, key=lambda c: c.node)
+
+    def look(self, mark: str = "") -> Outcome:
+        node = self._commands.show_node()
+        ours = node.view.drained and node.view.marked(mark)
+        if ours and self._age_seconds(node.view) < YOUNG_SECONDS:
+            return self._settle(node, mark, wait=False)
+        return Outcome(Result.DONE, view=node.view)
+
+    def drain(self, reason: str, mark: str) -> Outcome:
+        why = why_not_reason(reason, mark)
+        if why is not None:
+            return Outcome(Result.REFUSED, why)
+        node = self._commands.show_node()
+        if node.view.drained and node.view.marked(mark):
+            return self._settle(node, mark)  # an earlier request of ours may have come late
+        taken = why_taken(node.view, mark)
+        if taken is not None:
+            return taken
+        over = self._why_no_more(node)
+        if over is not None:
+            return Outcome(Result.OVER_LIMIT, over, node.view)
+        failure = self._commands.update(["state=drain", f"reason={reason}"])
+        node = self._commands.show_node()
+        if node.view.drained and node.view.marked(mark):
+            return self._settle(node, mark)
+        if node.view.drained:
+            return why_taken(node.view, mark) or Outcome(Result.FOREIGN, view=node.view)
+        raise SchedulerUnavailable(
+            f"the drain does not stand when read back ({node.view.state}"
+            f"{': ' + failure if failure else ''})"
+        )
+
+    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+        why = why_not_mark(mark)
+        if why is not None:
+            return Outcome(Result.REFUSED, why)
+        if not claimed_by or not claimed_at:
+            return Outcome(Result.REFUSED, "a resume must say by whom and when we had drained")
+        node = self._commands.show_node()
+        refusal = why_not_ours(node.view, mark, claimed_by, claimed_at)
+        if refusal is not None:
+            return Outcome(Result.NOT_OURS, refusal, node.view)
+        waits = [why for word, why in UNDER_WAY.items() if word in node.words]
+        if waits:
+            return Outcome(Result.NO_ANSWER, f"not resumed yet: {waits[0]}", node.view)
+        failure = self._commands.update(["state=resume"])
+        after = self._commands.show_node().view
+        if after.drained and why_not_ours(after, mark, claimed_by, claimed_at) is None:
+            raise SchedulerUnavailable(
+                f"the drain still stands after the resume{': ' + failure if failure else ''}"
+            )
+        if after.drained:
+            message = f"drained again meanwhile by {after.reason_by}: {after.reason}"
+            return Outcome(Result.FOREIGN, message, after)
+        heard = "" if after.responding else "; it takes jobs when its slurmd has registered"
+        return Outcome(Result.DONE, f"resumed{heard}", after)
+
+    def _settle(self, node: SlurmNode, mark: str, *, wait: bool = True) -> Outcome:
+        """Count now that our claim stands, and give it back where it is one too many."""
+        partitions = self._commands.count(node)
+        over = self._why_give_back(partitions)
+        if wait and over is None and self._may_be_overtaken(node.view, partitions):
+            self._pause(SECOND_OVER)
+            over = self._why_give_back(self._commands.count(node))
+        if over is None:
+            return Outcome(Result.DONE, f"drained: {node.view.reason}", node.view)
+        given = self.resume(mark, node.view.reason_by, node.view.reason_at)
+        if given.result is Result.DONE:
+            return Outcome(Result.OVER_LIMIT, f"{over}; drained and given back", given.view)
+        return given  # taken over by a person in between, or not possible just now
+
+    def _may_be_overtaken(self, view: SchedulerView, partitions: list[Partition]) -> bool:
+        """Tell whether others drain just now: one may still get before us (actions/limit.py)."""
+        name = self._commands.node_name()
+        recent = self._age_seconds(view) < YOUNG_SECONDS
+        return recent and contested(partitions, name, since=earlier(view.reason_at, 5.0))
+
+    def _why_no_more(self, node: SlurmNode) -> str | None:
+        name = self._commands.node_name()
+        for one in self._commands.count(node):
+            why = why_no_more(one, name, self._limit_of(one))
+            if why is not None:
+                return why
+        return None
+
+    def _why_give_back(self, partitions: list[Partition]) -> str | None:
+        name = self._commands.node_name()
+        for one in partitions:
+            why = why_give_back(one, name, self._limit_of(one))
+            if why is not None:
+                return why
+        return None
+
+    def _limit_of(self, partition: Partition) -> int:
+        return limit_of(partition, self._limit.nodes, self._limit.share_ratio)
+
+    def _age_seconds(self, view: SchedulerView) -> float:
+        """Return how old the claim is; a scheduler whose clock is ahead makes it negative."""
+        return self._clock() - moment(view.reason_at).timestamp()
+
+
+def why_taken(view: SchedulerView, mark: str) -> Outcome | None:
+    """Return the answer where somebody else has taken this node out already, or None."""
+    if view.marked(mark) or not (view.drained or view.down):
+        return None
+    other = mark_of(view.reason)
+    if other:
+        message = f"a drain of ours stands here under another mark, {other}: {view.reason}"
+        return Outcome(Result.NOT_OURS, message, view)
+    if not view.drained and is_slurms_own(view.reason):
+        return None
+    how = "drained" if view.drained else "down"
+    by = f" by {view.reason_by}" if view.reason_by else ""
+    message = f"already {how}{by} ({view.reason or 'no reason given'}); it was left as it is"
+    return Outcome(Result.FOREIGN, message, view)
+
+
+def why_not_ours(view: SchedulerView, mark: str, claimed_by: str, claimed_at: str) -> str | None:
+    """Return why this is not the drain that we have recorded, or None."""
+    if not view.drained:
+        where = "down" if view.down else "already in service"
+        return f"the drain is gone, the node is {where} ({view.state}); it was left as it is"
+    if not view.marked(mark):
+        return (
+            f"drained by {view.reason_by} ({view.reason}), not under {mark}; it was left as it is"
+        )
+    if (view.reason_by, view.reason_at) != (claimed_by, claimed_at):
+        return (
+            f"drained by {view.reason_by} at {view.reason_at}, but we had drained as {claimed_by} "
+            f"at {claimed_at}: somebody has taken it over; it was left as it is"
+        )
+    return None
+
+
+def moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).replace(tzinfo=UTC)
+
+
+def earlier(at: str, seconds: float) -> str:
+    return (moment(at) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,140 @@
+"""How does the helper serve? One action after the other, from callers it knows, each by the book.
+
+The helper is the one process of hpcdoctor that holds the scheduler's credentials. Whoever has
+taken over the daemon can ask it for three things only: to read this node, to drain it with a
+reason in the one form, to resume it where the drain is ours. It finds out by itself which node it
+runs on; a request has no place for a name, so no other node can be drained by it.
+
+It ends by itself when nobody has asked for a while: socket activation starts it again. SIGTERM and
+SIGHUP end it too (after SIGHUP it comes back with new settings); an action under way is given a
+moment to finish, then its programs are killed and it is answered as unknown.
+"""
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from hpcdoctor.actions.perform import perform
+from hpcdoctor.actions.programs import Programs
+from hpcdoctor.actions.schedulers import Scheduler, connect
+from hpcdoctor.definitions.settings import Authority, Settings
+from hpcdoctor.helper.journal import AlreadyStarted, Journal, JournalUnusable
+from hpcdoctor.helper.requests import BadRequest, parse, refusal, why_not_asked_so
+from hpcdoctor.helper.server import Server
+from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+
+IDLE_SECONDS = 300.0
+GRACE_SECONDS = 2  # for the action under way when we are told to end
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    listener: socket.socket,
+    settings: Settings,
+    journal_folder: Path,
+    *,
+    allowed_users: frozenset[int],
+    idle_seconds: float = IDLE_SECONDS,
+) -> int:
+    """Answer requests until told to end or idle, and return the exit status."""
+    programs = Programs()
+    journal = Journal(journal_folder)
+    helper = Helper(settings.authority, connect(settings, programs), journal)
+    ending, wake = socket.socketpair()
+    with ending, wake, told_to_end(wake, programs):
+        Server(listener, ending, helper.answer, allowed_users | {0}).run(idle_seconds)
+    journal.close()
+    return 0
+
+
+class Helper:
+    """One request line in, its answer out."""
+
+    def __init__(self, authority: Authority, scheduler: Scheduler, journal: Journal) -> None:
+        self._authority = authority
+        self._scheduler = scheduler
+        self._journal = journal
+
+    def answer(self, line: bytes, user: int) -> ActionResult:
+        try:
+            action = parse(line)
+        except BadRequest as error:
+            log.warning("refused a request of user %d: %s", user, error)
+            return refusal(line, str(error))
+        why = why_not_asked_so(action) or self._why_not_here(action)
+        if why is not None:
+            return refused(action, why)
+        if action.operation is not Operation.READ:
+            return self._by_the_book(action, user)
+        if self._authority is not Authority.NODE:
+            # With its mark a read may give a claim back, and this claim is not the node's to give.
+            action = Action(action.id, action.operation)
+        return self._perform(action)
+
+    def _why_not_here(self, action: Action) -> str | None:
+        if action.operation is Operation.READ or self._authority is Authority.NODE:
+            return None
+        return f"authority is {self._authority.value}: this node drains and resumes nothing itself"
+
+    def _by_the_book(self, action: Action, user: int) -> ActionResult:
+        try:
+            self._journal.start(action, user)
+        except AlreadyStarted as error:
+            return refused(action, str(error))
+        except JournalUnusable as error:
+            log.warning("%s", error)
+            # A drain's mark at the scheduler is itself a durable record, and asking for it twice
+            # does no harm. A resume has no such record.
+            if action.operation is not Operation.DRAIN:
+                return refused(action, f"{error}; without it only a drain is allowed")
+        result = self._perform(action)
+        try:
+            self._journal.end(result)
+        except JournalUnusable as error:
+            log.warning("%s; %s ended as %s", error, action.id, result.result.value)
+        return result
+
+    def _perform(self, action: Action) -> ActionResult:
+        result = perform(action, self._scheduler)
+        changed = action.operation is not Operation.READ or result.result is not Result.DONE
+        log.log(
+            logging.INFO if changed else logging.DEBUG,
+            "%s %s: %s %s",
+            action.operation.value,
+            action.id,
+            result.result.value,
+            result.message,
+        )
+        return result
+
+
+def refused(action: Action, reason: str) -> ActionResult:
+    log.warning("refused %s %s: %s", action.operation.value, action.id, reason)
+    return ActionResult(action.id, action.operation, Result.REFUSED, reason)
+
+
+@contextmanager
+def told_to_end(wake: socket.socket, programs: Programs) -> Iterator[None]:
+    """Wake the server at SIGTERM and SIGHUP, and kill what it waits for when that takes long."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):
+            wake.send(b"x", socket.MSG_DONTWAIT)
+        signal.alarm(GRACE_SECONDS)
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        programs.end()
+
+    wanted = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGALRM: give_up}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

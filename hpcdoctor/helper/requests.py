@@ -1,0 +1,57 @@
+"""Is this line a request that the helper may carry out? The daemon is not trusted with the form."""
+
+import re
+
+import msgspec
+
+from hpcdoctor.actions.reason import why_not_mark, why_not_reason
+from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+from hpcdoctor.model.text import visible
+
+LINE_MAXIMUM = 4096  # an action has some 400 bytes
+IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class _Strict(Action, frozen=True, forbid_unknown_fields=True):
+    """An action, and not one key more."""
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class BadRequest(Exception):
+    """This is no request; the message says why."""
+
+
+def parse(line: bytes) -> Action:
+    """Return the action that this line is; `why_not_asked_so` then looks at its words."""
+    try:
+        return Action(*msgspec.structs.astuple(msgspec.json.decode(line, type=_Strict)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(
+            f"not an action: {visible(str(error), 200)}; the helper reads, drains and resumes, "
+            "and nothing else"
+        ) from error
+
+
+def why_not_asked_so(action: Action) -> str | None:
+    """Return what is wrong with the words of this action, or None."""
+    if not IDENTITY.fullmatch(action.id):
+        return "the action's id must have 1 to 64 letters, digits, dots and dashes"
+    match action.operation:
+        case Operation.DRAIN:
+            return why_not_reason(action.reason, action.mark)
+        case Operation.RESUME:
+            return why_not_mark(action.mark)
+        case Operation.READ:
+            return why_not_mark(action.mark) if action.mark else None
+
+
+def refusal(line: bytes, reason: str) -> ActionResult:
+    """Answer a line that is no action, under its id where it has one; nothing was done."""
+    try:
+        identity = visible(msgspec.json.decode(line, type=_Named).id, 64)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        identity = ""
+    return ActionResult(identity, Operation.READ, Result.REFUSED, reason)

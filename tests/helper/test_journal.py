@@ -1,0 +1,89 @@
+"""Does the helper know what it has already started, also after it has ended?"""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hpcdoctor.helper.journal import FILE, AlreadyStarted, Journal, JournalUnusable
+from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+
+DAY_SECONDS = 86_400.0
+DRAIN = Action("k3f9.1.1", Operation.DRAIN, "hd:k3f9.1 x", "hd:k3f9.1")
+
+
+def rows(folder: Path) -> list[tuple[object, ...]]:
+    database = sqlite3.connect(folder / FILE)
+    try:
+        return database.execute(
+            "SELECT id, operation, user, started, ended, result, message FROM actions ORDER BY id"
+        ).fetchall()
+    finally:
+        database.close()
+
+
+def test_an_action_is_on_disk_before_it_ends_and_then_with_its_end(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", clock=lambda: 1000.0)
+    journal.start(DRAIN, 998)
+    assert rows(tmp_path / "journal") == [("k3f9.1.1", "drain", 998, 1000.0, None, None, None)]
+    journal.end(ActionResult("k3f9.1.1", Operation.DRAIN, Result.DONE, "drained"))
+    assert rows(tmp_path / "journal") == [
+        ("k3f9.1.1", "drain", 998, 1000.0, 1000.0, "done", "drained")
+    ]
+    journal.close()
+
+
+def test_an_id_is_started_once_also_by_the_next_helper(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "journal", clock=lambda: 0.0)
+    first.start(DRAIN, 998)
+    first.close()
+    second = Journal(tmp_path / "journal", clock=lambda: 60.0)
+    with pytest.raises(AlreadyStarted, match="1970-01-01T00:00:00Z; ask again with a new attempt"):
+        second.start(DRAIN, 998)
+    second.close()
+
+
+def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state" / "journal")
+    journal.start(DRAIN, 0)
+    journal.close()
+    assert (tmp_path / "state" / "journal").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_others_may_enter_is_not_believed(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir(mode=0o755)
+    with pytest.raises(JournalUnusable, match="mode 0700"):
+        Journal(folder).start(DRAIN, 0)
+
+
+def test_a_link_to_a_folder_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "journal").symlink_to("elsewhere")
+    with pytest.raises(JournalUnusable):
+        Journal(tmp_path / "journal").start(DRAIN, 0)
+
+
+def test_a_broken_journal_says_so_and_works_again_when_it_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir(mode=0o700)
+    (folder / FILE).write_bytes(b"this is no database, whatever it is " * 100)
+    journal = Journal(folder)
+    with pytest.raises(JournalUnusable, match="not usable"):
+        journal.start(DRAIN, 0)
+    (folder / FILE).unlink()
+    journal.start(DRAIN, 0)
+    journal.close()
+
+
+def test_what_is_older_than_90_days_is_forgotten(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "journal", clock=lambda: 0.0)
+    first.start(DRAIN, 0)
+    first.close()
+    before = Journal(tmp_path / "journal", clock=lambda: 89 * DAY_SECONDS)
+    with pytest.raises(AlreadyStarted):
+        before.start(DRAIN, 0)
+    before.close()
+    after = Journal(tmp_path / "journal", clock=lambda: 91 * DAY_SECONDS)
+    after.start(DRAIN, 0)
+    after.close()
