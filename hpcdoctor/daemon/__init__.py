@@ -1,0 +1,1 @@
+"""One node: asks the prober, judges, decides, remembers, tells; without privilege."""

@@ -57,6 +57,7 @@ class KernelMessages:
 
     def __init__(self, entries: list[KernelMessage]) -> None:
         self.entries = entries
+        self.by_kind = {entry.kind: entry for entry in entries}
         self._by_start: dict[str, list[tuple[str, KernelMessage]]] = {}
         self._by_content: list[tuple[str, KernelMessage]] = []
         self._by_program: dict[str, list[KernelMessage]] = {}
@@ -101,9 +102,8 @@ def why_not(entry: KernelMessage) -> str | None:
         return f"`{entry.kind}`: each text of `begins` needs {KEY_LENGTH} characters or more"
     names = set(re.findall(r"\(\?P<(\w+)>", entry.pattern))
     if unknown := names - GROUPS:
-        return (
-            f"`{entry.kind}`: no field `{sorted(unknown)[0]}`; there are {', '.join(sorted(GROUPS))}"
-        )
+        known = ", ".join(sorted(GROUPS))
+        return f"`{entry.kind}`: no field is named `{min(unknown)}`; there are {known}"
     return None
 
 

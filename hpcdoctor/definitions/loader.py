@@ -80,6 +80,17 @@ def load_definitions(
     return Definitions(checks, rules, remediations, catalogs, chosen, problems)
 
 
+def load_profile(name: str | None, configuration: Path = CONFIGURATION) -> dict[str, Any]:
+    """Return the named profile, empty without a name; raise DefinitionError where it is wrong."""
+    if name is None:
+        return {}
+    problems: list[DefinitionError] = []
+    found = _load_profile(name, configuration, problems)
+    if problems:
+        raise problems[0]
+    return as_plain(found) if found is not None else {}
+
+
 def _load_kind(
     folder: str, key: str, shape: type[T], configuration: Path, problems: list[DefinitionError]
 ) -> dict[str, Defined[T]]:

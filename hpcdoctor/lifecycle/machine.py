@@ -33,9 +33,12 @@ from hpcdoctor.lifecycle.moves import (
     look_at_scheduler,
     wants_drain,
 )
+from hpcdoctor.model import decision as rules
 from hpcdoctor.model.decision import QUARANTINES, Decided, Want
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Hold, Incident, Node, Release, State
+
+LAST_EPOCH = 99  # the mark has at most 10 characters
 
 # States in which the node is, or may be, out of service by our doing.
 OUT = frozenset(
@@ -104,9 +107,7 @@ def _decided(
         case State.HEALTHY | State.DEGRADED:
             return _label(node, decided, now), []
         case State.PROBATION if wants_drain(node) and node.incident is not None:
-            again = change(
-                node.incident, epoch=node.incident.epoch + 1, attempt=0, decision=decided.act
-            )
+            again = _again(node.incident, decided.act, now, context)
             return _want_drain(change(node, incident=again), now, context)
         case State.WAITING if not wants_drain(node) and node.pending is None:
             return end_incident(node, "what asked for a drain has cleared", now), []
@@ -117,6 +118,15 @@ def _decided(
             return ask_for_resume(change(node, releasing=release))
         case _:
             return node, []
+
+
+def _again(
+    incident: Incident, decision: rules.Decision, now: Instant, context: Context
+) -> Incident:
+    """The same story goes on with its next epoch; a new one begins where the mark is used up."""
+    if incident.epoch >= LAST_EPOCH:
+        return Incident(id=context.incident_id, epoch=1, opened=now, decision=decision)
+    return change(incident, epoch=incident.epoch + 1, attempt=0, decision=decision)
 
 
 def _resumes_when_clear(node: Node) -> bool:

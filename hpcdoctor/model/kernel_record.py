@@ -13,8 +13,9 @@ import msgspec
 
 KERNEL = "kernel"
 LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"]
-# All of util-linux's names; the position is the number.
-FACILITIES = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp".split()
+# The position is the number.
+FACILITIES = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news"]
+FACILITIES += ["uucp", "cron", "authpriv", "ftp"]
 FACILITIES += [f"res{number}" for number in range(4)] + [f"local{number}" for number in range(8)]
 
 
@@ -92,6 +93,12 @@ def parse_log(lines: Iterable[bytes]) -> Iterator[Record]:
         record = parse_line(line, text)
         if record is None:
             if found := _PART.match(text):
+                if last is not None:
+                    if part is None:
+                        yield last
+                    else:
+                        part.append(last)
+                    last = None
                 part = parts.setdefault((int(found[1]), int(found[2])), [])
             elif last and last.sequence is None and text[:1].isspace() and text.strip():
                 # Under its own first line, indented: the message has a newline in it.
@@ -115,9 +122,13 @@ def parse_log(lines: Iterable[bytes]) -> Iterator[Record]:
 
 
 def parse_bare(lines: Iterable[bytes]) -> Iterator[Record]:
-    """Yield every line as the bare text of a record, without time or sender."""
-    for line in lines:
-        yield Record(line.decode(errors="backslashreplace").rstrip("\r\n"))
+    """Yield every line as the bare text of a record, without time or sender.
+
+    What is to be near in time has to be near in the text: twenty lines count as a second.
+    """
+    for index, line in enumerate(lines):
+        text = line.decode(errors="backslashreplace").rstrip("\r\n")
+        yield Record(text, scale_seconds=index / 20)
 
 
 def parse_line(line: bytes, text: str) -> Record | None:

@@ -51,4 +51,5 @@ class Look(msgspec.Struct, frozen=True):
     reason: str = ""  # why there are no readings; a whole sentence without a full stop
     stuck_since: Instant | None = None
     lost: int = 0  # stream only: records that were overwritten before they could be read
+    suppressed: int = 0  # stream only: records that a flood made us count and not pass on
     position: str = ""  # stream only: where to go on after a restart, for the store

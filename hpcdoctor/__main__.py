@@ -1,0 +1,98 @@
+"""Where does every command begin? One table; a command's code is imported only when it is named."""
+
+import os
+import sys
+
+COMMANDS = {
+    "check": "what is wrong with this machine, and what to do about it",
+    "status": "where the node stands, and what happens next",
+    "explain": "what a check, rule, remediation or Xid means, and where each key comes from",
+    "lint": "find mistakes in the shipped files and the site's",
+    "run": "start daemon, prober and helper where there is no systemd",
+    "hold": "have this node left alone",
+    "release": "end a hold or a quarantine",
+}
+# What systemd or `run` starts; of no use to a person.
+PROCESSES = ("daemon", "prober", "helper")
+
+USAGE = 64
+BUG = 70
+WRONG_CONFIGURATION = 78
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code; never end in a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = arguments[0] if arguments else "--help"
+    if command in ("-h", "--help", "help"):
+        return _help()
+    if command in ("-V", "--version"):
+        from hpcdoctor import __version__
+
+        print(f"hpcdoctor {__version__}")
+        return 0
+    if command not in COMMANDS and command not in PROCESSES:
+        return _unknown(command)
+    try:
+        return _run(command, arguments[1:])
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that closing stdout does not fail again
+        return 141
+    except Exception as error:  # noqa: BLE001  # one line and an exit code; see _failed
+        return _failed(error)
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    # Not importlib: it costs as much as all else that the fast commands import.
+    module = __import__(f"hpcdoctor.cli.{command}", fromlist=["main"])
+    code: int = module.main(arguments)
+    return code
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong in one line: the configuration, or a bug of ours."""
+    from hpcdoctor.definitions.yamlfile import DefinitionError
+    from hpcdoctor.knowledge import WrongConfiguration
+
+    if isinstance(error, DefinitionError | WrongConfiguration):
+        for line in str(error).splitlines():
+            print(f"hpcdoctor: {line}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    if isinstance(error, UnicodeError) or not isinstance(error, OSError):
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
+        if os.environ.get("HPCDOCTOR_TRACEBACK"):
+            raise error
+        print(
+            f"hpcdoctor: a bug of hpcdoctor: {type(error).__name__}: {error} at {place}; please "
+            "report it (HPCDOCTOR_TRACEBACK=1 shows more)",
+            file=sys.stderr,
+        )
+        return BUG
+    print(f"hpcdoctor: {error}", file=sys.stderr)
+    return BUG
+
+
+def _help() -> int:
+    print("usage: hpcdoctor COMMAND [OPTIONS]\n\nThe doctor of a compute node.\n")
+    for name, meaning in COMMANDS.items():
+        print(f"  {name:<9}{meaning}")
+    print("\n`hpcdoctor COMMAND --help` says more.")
+    return 0
+
+
+def _unknown(command: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else "; `hpcdoctor --help` lists them"
+    print(f"hpcdoctor: there is no command {command!r}{hint}", file=sys.stderr)
+    return USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

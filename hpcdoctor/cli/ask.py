@@ -1,0 +1,65 @@
+"""How does a command ask the daemon? One line over its socket; imports next to nothing.
+
+`hpcdoctor check` on a busy node has to cost less than a shell script, so the daemon has done the
+work already and this only carries its answer.
+"""
+
+import os
+import sys
+from _socket import AF_UNIX, SOCK_STREAM
+from _socket import socket as Socket  # noqa: N812  # the module `socket` costs six times as much
+
+DEFAULT_SOCKET = "/run/hpcdoctor/control.sock"
+PATIENCE_SECONDS = 5.0
+
+
+class NoDaemon(Exception):
+    """Nobody listens there."""
+
+
+class SilentDaemon(Exception):
+    """Somebody listens and does not answer."""
+
+
+def ask(path: str, question: bytes) -> tuple[int, bytes]:
+    """Return the exit code and the text that the daemon answers."""
+    connection = Socket(AF_UNIX, SOCK_STREAM)
+    try:
+        connection.settimeout(PATIENCE_SECONDS)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            raise NoDaemon(f"{path}: {os.strerror(error.errno or 0)}") from None
+        try:
+            connection.sendall(question + b"\n")
+            parts = []
+            while part := connection.recv(1 << 16):
+                parts.append(part)
+        except OSError:
+            raise SilentDaemon(f"the daemon at {path} does not answer") from None
+    finally:
+        connection.close()
+    code, _, text = b"".join(parts).partition(b"\n")
+    if not code.isdigit():
+        raise SilentDaemon(f"the daemon at {path} ended while answering")
+    return int(code), text
+
+
+def print_answer(text: bytes) -> None:
+    """Write the daemon's text as it is."""
+    sys.stdout.flush()
+    view = memoryview(text)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or 80 where there is none."""
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 80
+
+
+def wants_colour() -> bool:
+    return os.isatty(1) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,40 @@
+"""`hpcdoctor check`: what is wrong here? Asks the daemon where one runs, looks by itself if not."""
+
+import os
+import sys
+
+from hpcdoctor.cli.ask import (
+    DEFAULT_SOCKET,
+    NoDaemon,
+    SilentDaemon,
+    ask,
+    print_answer,
+    terminal_width,
+    wants_colour,
+)
+
+
+def main(arguments: list[str]) -> int:
+    # The common case first, without argparse and without reading any YAML.
+    if arguments in ([], ["--json"]) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
+        try:
+            return from_daemon(DEFAULT_SOCKET, [], as_json=bool(arguments))
+        except (NoDaemon, SilentDaemon):
+            pass
+    from hpcdoctor.cli.check_here import main as full
+
+    return full(arguments)
+
+
+def from_daemon(socket: str, names: list[str], *, as_json: bool) -> int:
+    """Print what the daemon knows; raise NoDaemon or SilentDaemon."""
+    quoted = ",".join(f'"{name}"' for name in names)
+    flags = f'"json":{str(as_json).lower()},"colour":{str(wants_colour()).lower()}'
+    question = f'{{"type":"check","names":[{quoted}],{flags},"width":{terminal_width()}}}'
+    code, text = ask(socket, question.encode())
+    if code > 3:
+        os.write(2, text)
+        return code
+    print_answer(text)
+    sys.stdout.flush()
+    return code

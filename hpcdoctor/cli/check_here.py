@@ -1,0 +1,177 @@
+"""What does `hpcdoctor check` do without a daemon, or on a recording or a log?"""
+
+import re
+import socket
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from hpcdoctor.checks.judge import Judge
+from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, terminal_width, wants_colour
+from hpcdoctor.cli.check import from_daemon
+from hpcdoctor.cli.parser import Parser, make_parser
+from hpcdoctor.definitions.yamlfile import did_you_mean
+from hpcdoctor.knowledge import Knowledge, load
+from hpcdoctor.model.finding import EXIT_CODE
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.quantity import parse_duration
+from hpcdoctor.model.reading import Look, ReadStatus
+from hpcdoctor.prober.local import read_here
+from hpcdoctor.probes import kernel_log
+from hpcdoctor.probes.host import Host
+from hpcdoctor.report.document import report
+from hpcdoctor.report.text import render
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+DEADLINE_SECONDS = 5.0
+
+
+def main(arguments: list[str]) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in options.name:
+        if NAME.fullmatch(name) is None:
+            parser.error(f"{name!r} cannot be the name of a check")
+    apart = _duration(parser, options.apart)
+    elsewhere = bool(options.root or options.kernel_log)
+    if not elsewhere and not options.here and apart is None:
+        code = _ask_daemon(options.config, options.name, as_json=options.json)
+        if code is not None:
+            return code
+    knowledge = load(options.config)
+    checks = knowledge.checks
+    for name in options.name:
+        if name not in checks:
+            hint = did_you_mean(name, checks) or "; `hpcdoctor check` lists them all"
+            parser.error(f"no check is named {name!r}{hint}")
+    if options.name:
+        checks = {name: checks[name] for name in options.name}
+    elif options.kernel_log and not options.root:
+        checks = {n: c for n, c in checks.items() if c.definition.probe == "kernel_log"}
+    knowledge = msgspec.structs.replace(knowledge, checks=checks)
+    if elsewhere:
+        judge, now = _elsewhere(parser, knowledge, options.root, apart, options.kernel_log)
+        source = "recording" if options.root else "log"
+    else:
+        judge, now = _here(knowledge, apart)
+        source = "probes"
+    node = knowledge.settings.node or socket.gethostname().partition(".")[0]
+    if elsewhere:
+        node = (options.root or options.kernel_log)[-1].name
+    whole = report(
+        node,
+        judge.outcomes(),
+        judge.findings.values(),
+        judge.verdict(),
+        now,
+        source=source,
+    )
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+    else:
+        print(render(whole, width=terminal_width(), colour=wants_colour()), end="")
+    return EXIT_CODE[whole.verdict]
+
+
+def _parser() -> Parser:
+    parser = make_parser(
+        "check",
+        "Say what is wrong with this machine. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.",
+    )
+    parser.add_argument("name", nargs="*", help="only these checks")
+    parser.add_argument("--json", action="store_true", help="for scripts; schema hpcdoctor.check/1")
+    parser.add_argument("--here", action="store_true", help="look now, also where a daemon runs")
+    parser.add_argument(
+        "--root",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="judge this recorded machine; again for a later snapshot of the same one",
+    )
+    parser.add_argument(
+        "--apart", metavar="DURATION", help="between snapshots, as in 10s; live: look twice"
+    )
+    parser.add_argument(
+        "--kernel-log",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="judge this log: /dev/kmsg records, dmesg in any form, syslog, journal, pstore",
+    )
+    return parser
+
+
+def _duration(parser: Parser, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        parser.error(f"--apart: {error}")
+
+
+def _ask_daemon(configuration: Path, names: list[str], *, as_json: bool) -> int | None:
+    from hpcdoctor.definitions.loader import load_settings
+
+    try:
+        path = load_settings(configuration).control_socket
+        return from_daemon(str(path), names, as_json=as_json)
+    except NoDaemon:
+        return None
+    except SilentDaemon as error:
+        print(f"hpcdoctor: {error}; looking without it", file=sys.stderr)
+        return None
+
+
+def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
+    """Look once; with --apart twice, so that what compares two looks has an answer."""
+    host = Host.this_machine()
+    judge = Judge(knowledge.checks, knowledge.profile, patient=False)
+    probes = sorted({check.definition.probe for check in knowledge.checks.values()})
+    _look(judge, probes, host)
+    if apart is not None:
+        time.sleep(apart)
+        _look(judge, [p for p in probes if knowledge.probes[p].shape.value != "stream"], host)
+    return judge, host.clock()
+
+
+def _elsewhere(
+    parser: Parser,
+    knowledge: Knowledge,
+    roots: list[Path],
+    apart: float | None,
+    logs: list[Path],
+) -> tuple[Judge, Instant]:
+    """Judge recordings in the order given, then logs; nothing else is read."""
+    judge = Judge(knowledge.checks, knowledge.profile, patient=False)
+    probes = sorted({check.definition.probe for check in knowledge.checks.values()})
+    now = Instant("recorded", 0.0, time.time())
+    memory: dict[str, object] = {}
+    for number, root in enumerate(roots):
+        if not root.is_dir():
+            parser.error(f"--root {root}: there is no such folder")
+        host = Host.recorded(root)
+        boot_id = host.clock().boot_id
+        now = Instant(boot_id, 86400.0 + number * (apart or 10.0), now.wall)
+        host = Host.recorded(root, now)
+        host.memory = memory
+        _look(judge, probes, host)
+    for path in logs:
+        if not path.is_file():
+            parser.error(f"--kernel-log {path}: there is no such file")
+        try:
+            messages = kernel_log.read_file(path)
+        except ValueError as error:
+            parser.error(f"--kernel-log {path}: {error}")
+        readings = [msgspec.to_builtins(message) for message in messages]
+        judge.judge(Look("kernel_log", ReadStatus.READ, now, readings=readings))
+    return judge, now
+
+
+def _look(judge: Judge, probes: list[str], host: Host) -> None:
+    for look in read_here(probes, host, DEADLINE_SECONDS):
+        judge.judge(look)

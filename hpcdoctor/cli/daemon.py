@@ -1,0 +1,34 @@
+"""`hpcdoctor daemon`: the process that judges, decides, remembers and tells."""
+
+import logging
+import os
+import sys
+
+import structlog
+
+from hpcdoctor.cli.process import parse
+from hpcdoctor.daemon.main import main as run
+
+
+def main(arguments: list[str]) -> int:
+    options = parse("daemon", arguments, flags=("--accept-user-kernel-log",))
+    _log_as_json()
+    code = run(options.config, accept_user_kernel_log=options.accept_user_kernel_log)
+    sys.stderr.flush()
+    # Not `return`: a store's thread that waits for a dead disk would hold up the exit for ever.
+    os._exit(code)
+
+
+def _log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

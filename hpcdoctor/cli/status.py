@@ -1,0 +1,13 @@
+"""`hpcdoctor status`: where does the node stand, and what happens next?"""
+
+from hpcdoctor.cli.ask import terminal_width
+from hpcdoctor.cli.order import order
+from hpcdoctor.cli.parser import make_parser
+
+
+def main(arguments: list[str]) -> int:
+    parser = make_parser("status", "Say where the node stands, why, and what happens next.")
+    parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.status/1")
+    options = parser.parse_args(arguments)
+    question = {"type": "status", "json": options.json, "width": terminal_width()}
+    return order(options.config, question)

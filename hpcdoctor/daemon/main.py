@@ -1,0 +1,186 @@
+"""How is the daemon put together? Build the parts, run them in one TaskGroup, stop them in order."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hpcdoctor import __version__, knowledge
+from hpcdoctor.daemon import systemd
+from hpcdoctor.daemon.answers import Answers
+from hpcdoctor.daemon.control import Control
+from hpcdoctor.daemon.outlet import Outlet
+from hpcdoctor.daemon.performer import Performer
+from hpcdoctor.daemon.pipeline import Pipeline
+from hpcdoctor.daemon.readings import Readings, Schedule
+from hpcdoctor.daemon.store import Store
+from hpcdoctor.events.topics import Topics
+from hpcdoctor.knowledge import Knowledge, WrongConfiguration
+from hpcdoctor.lifecycle.inputs import Answered
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.quantity import parse_duration, parse_size
+from hpcdoctor.probes.host import Host
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 4.0  # of the five that a stop may take
+UNSAFE = (
+    "--accept-user-kernel-log: lines that any user can write to the kernel log are believed; "
+    "for tests only"
+)
+
+
+def main(configuration: Path, *, accept_user_kernel_log: bool = False) -> int:
+    """Run until told to stop, and return the exit status. Raise WrongConfiguration at the start."""
+    known = knowledge.load(configuration)
+    daemon = Daemon(known, accept_user_kernel_log=accept_user_kernel_log)
+    asyncio.run(daemon.run())
+    return 0
+
+
+class Daemon:
+    """The parts of one daemon, and what holds them together."""
+
+    def __init__(self, known: Knowledge, *, accept_user_kernel_log: bool) -> None:
+        self.known = known
+        settings = known.settings
+        self.name = settings.node or socket.gethostname().partition(".")[0]
+        self.clock: Callable[[], Instant] = Host.this_machine().clock
+        self.accept_user_kernel_log = accept_user_kernel_log
+        self.reload_trouble = ""
+        self.topics = Topics(cluster=settings.cluster, node=self.name)
+        # SQLite blocks, and so has a thread of its own; one, so that nothing is ever out of turn.
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self.store = Store(
+            Path(settings.state_directory),
+            self.topics.source,
+            age_seconds=parse_duration(settings.spool_age),
+            size_bytes=parse_size(settings.spool_size),
+        )
+        self.pipeline = Pipeline(
+            known,
+            self.store,
+            self.store.load(),
+            name=self.name,
+            version=__version__,
+            clock=self.clock,
+            executor=self.executor,
+            accept_user_kernel_log=accept_user_kernel_log,
+        )
+        self.performer = Performer(self._settings, self.store, self._answered, self.executor)
+        self.readings = Readings(
+            settings.prober_socket,
+            Schedule(known.checks, parse_duration(settings.tick)),
+            lambda: self.pipeline.positions,
+            self.pipeline.queue.put,
+            self.clock,
+        )
+        self.answers = Answers(self.pipeline, self.notices, self.parts)
+        self.outlet = Outlet(settings, self.topics, self.store, self.pipeline, self.executor)
+        self.control = Control(settings.control_socket, self.answers.respond, os.geteuid())
+        self.pipeline.on_commit += [self.performer.wake, self.outlet.wake]
+
+    async def run(self) -> None:
+        """Run all parts; a bug in one ends them all, and systemd starts us again."""
+        if self.accept_user_kernel_log:
+            log.warning("unsafe", reason=UNSAFE)
+        if self.store.rebuilt:
+            log.warning("store.rebuilt", reason=self.store.rebuilt)
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        async with asyncio.TaskGroup() as group:
+            parts = [
+                group.create_task(part, name=name)
+                for name, part in {
+                    "pipeline": self.pipeline.run(),
+                    "performer": self.performer.run(),
+                    "readings": self.readings.run(),
+                    "ticks": self._tick(),
+                    "control": self.control.run(),
+                    **self.outlet.parts(self.answers),
+                }.items()
+            ]
+            gc.collect()
+            gc.freeze()  # what is there now stays: no collection has to look at it again
+            systemd.ready(f"{self.name}: {self.pipeline.node.state.value}")
+            log.info("started", node=self.name, mode=self.known.settings.mode.value)
+            await stopped.wait()
+            systemd.stopping()
+            log.info("stopping", node=self.name)
+            for part in parts:
+                part.cancel()
+        await self._last_words()
+
+    async def _last_words(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self.pipeline.save_history()
+        except TimeoutError:
+            log.warning("store.slow", reason="the history was not written before the end")
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _tick(self) -> None:
+        """One wake-up for everything that is done on time."""
+        seconds = parse_duration(self.known.settings.tick)
+        number = 0
+        while True:
+            await asyncio.sleep(seconds)
+            number += 1
+            await self.pipeline.tick()
+            await self.readings.tick(number)
+            if self.pipeline.trouble:
+                await self.pipeline.retry()
+            systemd.alive()
+            systemd.status(f"{self.pipeline.node.state.value}: {self.pipeline.node.because}")
+
+    def _settings(self) -> Any:  # noqa: ANN401  # Settings; of the configuration in force
+        return self.known.settings
+
+    async def _answered(self, answered: Answered) -> None:
+        """Wait until the answer is committed, so that the same action is not taken up twice."""
+        await self.pipeline.ask(lambda: [answered])
+
+    def _reload(self) -> None:
+        """Take up a changed configuration; a wrong one changes nothing and is told."""
+        systemd.reloading()
+        try:
+            known = knowledge.load(self.known.configuration)
+        except WrongConfiguration as error:
+            self.reload_trouble = f"the configuration is wrong, the old one stays: {error}"
+            log.warning("reload.refused", reason=str(error))
+        else:
+            self.reload_trouble = ""
+            self.known = known
+            self.pipeline.adopt(known)
+            self.readings.schedule = Schedule(known.checks, parse_duration(known.settings.tick))
+            log.info("reloaded", checks=len(known.checks), mode=known.settings.mode.value)
+        systemd.ready()
+
+    def notices(self) -> list[str]:
+        """Return what is not as it should be with hpcdoctor itself."""
+        notices = [UNSAFE] if self.accept_user_kernel_log else []
+        if not self.readings.connected:
+            notices.append("the prober does not answer: nothing new is measured")
+        notices += [
+            n for n in (self.pipeline.trouble, self.reload_trouble, self.store.rebuilt) if n
+        ]
+        return notices + self.outlet.notices()
+
+    def parts(self) -> dict[str, Any]:
+        """Return how hpcdoctor's own parts stand."""
+        return {
+            "version": __version__,
+            "prober": "connected" if self.readings.connected else "away",
+            "history_bytes": self.pipeline.judge.history.used_bytes,
+            **self.outlet.counts(),
+        }

@@ -1,0 +1,94 @@
+"""Who carries out what was committed? Takes intended actions from the store to the helper.
+
+Judging never waits for this: a slow scheduler holds up only the next action. Each answer, also
+"no answer", goes back into the pipeline as an input.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from hpcdoctor.daemon.store import Store
+from hpcdoctor.definitions.settings import SchedulerName, Settings
+from hpcdoctor.lifecycle.inputs import Answered
+from hpcdoctor.model.action import Action, ActionResult, Result
+
+log = structlog.get_logger()
+
+# Longer than all of the helper's own bounds together: a read, a count, a write, two reads back.
+ANSWER_SECONDS = 180.0
+LONGEST_LINE = 1 << 20
+
+
+class Performer:
+    """One action at a time, in the order in which they were committed."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        store: Store,
+        answer: Callable[[Answered], Awaitable[None]],
+        executor: Executor,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._answer = answer
+        self._executor = executor
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def wake(self) -> None:
+        """There may be something new to do."""
+        self._news.set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while action := await loop.run_in_executor(self._executor, self._store.next_action):
+                result = await self.perform(action)
+                await self._answer(Answered(result))
+
+    async def perform(self, action: Action) -> ActionResult:
+        """Return how it ended; whatever goes wrong on the way is "no answer"."""
+        settings = self._settings()
+        if settings.scheduler is SchedulerName.NONE:
+            return ActionResult(
+                id=action.id,
+                operation=action.operation,
+                result=Result.NONE,
+                message="no scheduler is configured",
+            )
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await ask_helper(settings.helper_socket, action)
+        except TimeoutError:
+            reason = f"the helper has not answered within {ANSWER_SECONDS:.0f} s"
+        except (OSError, EOFError) as error:
+            reason = f"the helper cannot be reached at {settings.helper_socket}: {error}"
+        except msgspec.MsgspecError as error:
+            reason = f"the helper's answer is not understood: {error}"
+        log.warning("helper.no-answer", action=action.id, reason=reason)
+        return ActionResult(
+            id=action.id, operation=action.operation, result=Result.NO_ANSWER, message=reason
+        )
+
+
+async def ask_helper(path: Path, action: Action) -> ActionResult:
+    """Ask once, over a connection of its own."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE)
+    try:
+        writer.write(msgspec.json.encode(action) + b"\n")
+        await writer.drain()
+        line = await reader.readuntil(b"\n")
+    finally:
+        writer.close()
+    result = msgspec.json.decode(line, type=ActionResult)
+    if result.id != action.id:
+        raise EOFError(f"it answered {result.id}")
+    return result

@@ -1,0 +1,269 @@
+"""How does a look become a finding, a decision, a state and a transaction? The flow, on one screen.
+
+    async for looks in prober:
+        changes = judge(looks)
+        decided = decide(rules, findings)
+        node, asks = step(node, decided, now)
+        store.save(node, findings, events, actions)    # one transaction
+
+One task owns all of it, so nothing here needs a lock. Inputs of every kind come through one queue.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import msgspec
+import structlog
+
+from hpcdoctor.checks.history import History
+from hpcdoctor.checks.judge import Change, Judge
+from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
+from hpcdoctor.daemon.story import Told, shout, tell
+from hpcdoctor.events.vocabulary import LogGap, NodeStarted
+from hpcdoctor.knowledge import Knowledge
+from hpcdoctor.lifecycle.inputs import (
+    Acknowledge,
+    Answered,
+    Context,
+    Decision,
+    Input,
+    Started,
+    Tick,
+)
+from hpcdoctor.lifecycle.machine import step
+from hpcdoctor.model.action import Action, ActionResult
+from hpcdoctor.model.decision import Decided
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Node, State
+from hpcdoctor.model.quantity import parse_duration
+from hpcdoctor.model.reading import Look
+from hpcdoctor.rules.decide import decide
+
+log = structlog.get_logger()
+
+HISTORY_SECONDS = 300.0
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # read aloud without mistakes
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Something to be done in the pipeline's own turn; `done` hears when it is committed."""
+
+    work: Callable[[], list[Input]]
+    done: "asyncio.Future[None]"
+
+
+class Pipeline:
+    """The judge, the node and the store of one daemon."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        store: Store,
+        saved: Saved,
+        *,
+        name: str,
+        version: str,
+        clock: Callable[[], Instant],
+        executor: Executor,
+        accept_user_kernel_log: bool = False,
+    ) -> None:
+        self.knowledge = knowledge
+        self.clock = clock
+        self.accept_user_kernel_log = accept_user_kernel_log
+        self.queue: asyncio.Queue[list[Look] | Input | Job] = asyncio.Queue(maxsize=1000)
+        self.progress = 0  # turns made, for the watchdog
+        self.trouble = ""  # why nothing can be written, as last seen
+        self.last_sequence = 0
+        self.on_commit: list[Callable[[], None]] = []
+        self._store = store
+        self._executor = executor
+        self._untold: list[Told] = []
+        self._unsaved_actions: list[Action] = []
+        self._unsaved_results: list[ActionResult] = []
+        self._history_due = clock().plus(HISTORY_SECONDS)
+        now = clock()
+        history = History()
+        if saved.history:
+            history.load(saved.history, now)
+        self.judge = Judge(
+            knowledge.checks, knowledge.profile, history=history, findings=saved.findings
+        )
+        self.positions = dict(saved.positions)
+        self.node = saved.node or Node(
+            name=name, state=State.HEALTHY, since=now, because="nothing is known to be wrong"
+        )
+        self.decided = Decided()
+        self._empty_store = saved.node is None
+        settings = knowledge.settings
+        self._untold.append(
+            Told(
+                "hpcdoctor.node.started",
+                NodeStarted(
+                    version=version,
+                    boot_id=now.boot_id,
+                    mode=settings.mode,
+                    authority=settings.authority.value,
+                    state=self.node.state,
+                ),
+            )
+        )
+
+    async def run(self) -> None:
+        """Take one input after the other, for ever."""
+        await self._turn([], [Started(empty_store=self._empty_store)])
+        while True:
+            item = await self.queue.get()
+            match item:
+                case Job(work=work, done=done):
+                    try:
+                        inputs = work()
+                        await self._turn([], inputs)
+                    except ValueError as error:
+                        done.set_exception(error)
+                    else:
+                        if not done.cancelled():
+                            done.set_result(None)
+                case list():
+                    await self._turn(item, [])
+                case _:
+                    await self._turn([], [item])
+            self.progress += 1
+
+    async def ask(self, work: Callable[[], list[Input]]) -> None:
+        """Have a person's order carried out in turn; raise ValueError as `work` does."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self.queue.put(Job(work, done))
+        await done
+
+    def adopt(self, knowledge: Knowledge) -> None:
+        """Go on with another configuration, and with everything that was known."""
+        self.knowledge = knowledge
+        self.judge = Judge(
+            knowledge.checks,
+            knowledge.profile,
+            history=self.judge.history,
+            findings=self.judge.findings.values(),
+        )
+
+    async def tick(self) -> None:
+        """Let time pass: what has been quiet closes, what was put off is tried again."""
+        await self.queue.put(Tick())
+
+    async def save_history(self) -> None:
+        """Write what may be lost without harm."""
+        self._history_due = self.clock().plus(HISTORY_SECONDS)
+        data, positions = self.judge.history.dump(), dict(self.positions)
+        await self._write(lambda: self._store.save_history(data, positions, self.clock()))
+
+    async def _turn(self, looks: list[Look], inputs: list[Input]) -> None:
+        """One turn: judge, decide, step, and one transaction for all that follows."""
+        now = self.clock()
+        before, acknowledging = self.node, False
+        changes: list[Change] = []
+        told: list[Told] = []
+        for look in looks:
+            changes += self.judge.judge(look)
+            told += self._stream(look)
+        if any(isinstance(one, Tick) for one in inputs):
+            changes += self.judge.tick(now)
+        asks: list[Action] = []
+        pending = list(inputs)
+        while True:
+            decided = decide(
+                self.knowledge.rules,
+                list(self.judge.findings.values()),
+                self.knowledge.settings.mode,
+            )
+            if changes or decided != self.decided or acknowledging:
+                pending.append(Decision(decided))
+            self.decided, acknowledging = decided, False
+            for one in pending:
+                self.node, more = step(self.node, one, now, self._context())
+                for ask in more:
+                    if isinstance(ask, Acknowledge):
+                        changes += self.judge.acknowledge(ask.who)
+                        acknowledging = True
+                    else:
+                        asks.append(ask)
+            if not acknowledging:
+                break
+            pending = []
+        ended = [one.result for one in inputs if isinstance(one, Answered)]
+        told += tell(before, self.node, changes, self.decided.shadow, asks, ended)
+        if told or asks or ended or changes or before != self.node:
+            await self._commit(told, asks, ended, now)
+        elif now.reached(self._history_due):
+            await self.save_history()
+
+    async def _commit(
+        self, told: list[Told], asks: list[Action], ended: list[ActionResult], now: Instant
+    ) -> None:
+        """One transaction. Where it fails nothing is acted upon, and all of it is tried again."""
+        self._untold += shout(told) if self.accept_user_kernel_log else told
+        self._unsaved_actions += asks
+        self._unsaved_results += ended
+        for one in told:
+            log.info(one.type, subject=one.subject, **_for_the_log(one, self.node))
+        node, findings = self.node, list(self.judge.findings.values())
+        untold, actions, results = self._untold, self._unsaved_actions, self._unsaved_results
+        positions = dict(self.positions)
+        saved = await self._write(
+            lambda: self._store.save(node, findings, positions, untold, actions, results, now)
+        )
+        if saved is None:
+            self._untold = self._untold[-10_000:]
+            return
+        self._untold, self._unsaved_actions, self._unsaved_results = [], [], []
+        self.last_sequence = saved or self.last_sequence
+        for notify in self.on_commit:
+            notify()
+
+    async def _write(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401  # what `work` returns
+        loop = asyncio.get_running_loop()
+        try:
+            result = await loop.run_in_executor(self._executor, work)
+        except StoreUnusable as error:
+            if not self.trouble:
+                log.warning("store.unusable", reason=str(error))
+            self.trouble = f"nothing can be written, so nothing is acted upon: {error}"
+            return None
+        if self.trouble:
+            log.warning("store.usable")
+        self.trouble = ""
+        return result if result is not None else 0
+
+    async def retry(self) -> None:
+        """Try again what could not be written."""
+        if self.trouble:
+            await self._commit([], [], [], self.clock())
+
+    def _stream(self, look: Look) -> list[Told]:
+        if look.position:
+            self.positions[look.probe] = look.position
+        if not look.lost:
+            return []
+        because = "the ring was overwritten faster than it was read"
+        return [Told("hpcdoctor.log.gap", LogGap(lost=look.lost, because=because))]
+
+    def _context(self) -> Context:
+        settings = self.knowledge.settings
+        return Context(
+            incident_id="".join(secrets.choice(ALPHABET) for _ in range(4)),
+            jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
+            authority=settings.authority,
+            probation_seconds=parse_duration(settings.probation),
+        )
+
+
+def _for_the_log(one: Told, node: Node) -> dict[str, Any]:
+    """Return what a reader of the journal needs: node, incident, check, and the sentence."""
+    data = msgspec.to_builtins(one.data)
+    words = (
+        "check verdict summary because to rule want reason result message who why lost operation"
+    )
+    fields = {key: data[key] for key in words.split() if data.get(key)}
+    return {"node": node.name, "incident": data.get("incident") or None, **fields}

@@ -1,0 +1,121 @@
+"""How does the daemon get its readings? Asks the prober on time, all that is due at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from hpcdoctor.checks.compiled import CompiledCheck
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.reading import Look, ReadStatus
+from hpcdoctor.model.request import Follow, Read, Request
+from hpcdoctor.probes.registry import Shape
+
+log = structlog.get_logger()
+
+LONGEST_LINE = 64 << 20
+DEADLINE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+class Schedule:
+    """When is each probe due? In whole ticks, so that one wake-up serves them all."""
+
+    def __init__(self, checks: Mapping[str, CompiledCheck], tick_seconds: float) -> None:
+        self.streams = sorted(
+            {c.definition.probe for c in checks.values() if c.shape is Shape.STREAM}
+        )
+        self._every: dict[str, int] = {}
+        for check in checks.values():
+            if check.shape is not Shape.STREAM:
+                ticks = max(1, round(check.every_seconds / tick_seconds))
+                probe = check.definition.probe
+                self._every[probe] = min(ticks, self._every.get(probe, ticks))
+
+    @property
+    def probes(self) -> list[str]:
+        return sorted(self._every)
+
+    def due(self, tick: int) -> list[str]:
+        """Return the probes of this tick; at the first one all of them."""
+        return [probe for probe, every in sorted(self._every.items()) if tick % every == 0]
+
+
+class Readings:
+    """The connection to the prober, made again whenever it breaks."""
+
+    def __init__(
+        self,
+        path: Path,
+        schedule: Schedule,
+        positions: Callable[[], Mapping[str, str]],
+        deliver: Callable[[list[Look]], Awaitable[None]],
+        clock: Callable[[], Instant],
+    ) -> None:
+        self.schedule = schedule
+        self.connected = False
+        self.broken = 0  # connections lost
+        self._path = path
+        self._positions = positions
+        self._deliver = deliver
+        self._clock = clock
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run(self) -> None:
+        """Keep a connection, and pass on what comes."""
+        pause = 0.2
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(
+                    self._path, limit=LONGEST_LINE
+                )
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+                continue
+            pause = 0.2
+            try:
+                await self._greet()
+                while line := await reader.readline():
+                    await self._deliver(msgspec.json.decode(line, type=list[Look]))
+            except (OSError, ValueError, msgspec.MsgspecError) as error:
+                log.warning("prober.broken", reason=str(error))
+            finally:
+                self.connected = False
+                self.broken += 1
+                self._writer.close()
+                self._writer = None
+
+    async def _greet(self) -> None:
+        """Follow the streams from where we are, and look at everything once."""
+        positions = self._positions()
+        for probe in self.schedule.streams:
+            await self._send(Follow(probe=probe, position=positions.get(probe, "")))
+        self.connected = True
+        await self._send(Read(probes=self.schedule.probes, deadline_seconds=DEADLINE_SECONDS))
+
+    async def tick(self, number: int) -> None:
+        """Ask for what is due; without a prober, say that it cannot be read."""
+        due = self.schedule.due(number)
+        if not self.connected:
+            await self._deliver(self._unavailable([*due, *self.schedule.streams]))
+        elif due:
+            try:
+                await self._send(Read(probes=due, deadline_seconds=DEADLINE_SECONDS))
+            except OSError as error:
+                log.warning("prober.broken", reason=str(error))
+
+    async def _send(self, request: Request) -> None:
+        if self._writer is not None:
+            self._writer.write(msgspec.json.encode(request) + b"\n")
+            await self._writer.drain()
+
+    def _unavailable(self, probes: list[str]) -> list[Look]:
+        now = self._clock()
+        reason = f"the prober does not answer at {self._path}"
+        return [
+            Look(probe=probe, status=ReadStatus.UNAVAILABLE, taken=now, reason=reason)
+            for probe in probes
+        ]

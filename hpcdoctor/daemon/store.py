@@ -1,0 +1,187 @@
+"""What survives a restart of the daemon? One SQLite file, one transaction for each change.
+
+State, events and intended actions are committed together with synchronous=FULL; the performer and
+the publisher work from these tables. All of it blocks and runs in one thread, never in the loop.
+"""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from hpcdoctor.daemon.story import Told
+from hpcdoctor.events.spool import Counts, Outgoing, Spool, create_tables
+from hpcdoctor.model.action import Action, ActionResult
+from hpcdoctor.model.finding import Finding
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Node
+
+SCHEMA = 1
+FILE = "hpcdoctor.db"
+ACTIONS_KEPT = 1000
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS document (
+        name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT""",
+    """CREATE TABLE IF NOT EXISTS action (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL,
+        asked REAL NOT NULL, state TEXT NOT NULL, result BLOB) STRICT""",
+)
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What a restart finds."""
+
+    node: Node | None  # None: the store is empty
+    findings: list[Finding] = []
+    positions: dict[str, str] = {}  # of the streams
+    history: bytes = b""
+
+
+class StoreUnusable(Exception):
+    """Nothing can be written now; nothing was."""
+
+
+class Store:
+    """The database of one daemon."""
+
+    def __init__(self, folder: Path, source: str, *, age_seconds: float, size_bytes: int) -> None:
+        """Open or make the database; one that is damaged is set aside and told by `rebuilt`."""
+        self.path = folder / FILE
+        self.rebuilt = ""
+        try:
+            self._open(source, age_seconds, size_bytes)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreUnusable(f"{self.path}: {error}") from error
+            aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
+            self.connection.close()
+            self.path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            self.rebuilt = f"the database was damaged ({error}) and set aside as {aside.name}"
+            self._open(source, age_seconds, size_bytes)
+
+    def _open(self, source: str, age_seconds: float, size_bytes: int) -> None:
+        self.connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "temp_store=MEMORY",
+            "cache_size=-256",
+            "wal_autocheckpoint=200",
+        ):
+            self.connection.execute(f"PRAGMA {pragma}")
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            raise StoreUnusable(
+                f"{self.path} was written by a newer hpcdoctor (schema {version}, this one knows "
+                f"{SCHEMA}); install that one again, or move the file away"
+            )
+        with self._transaction():
+            for table in TABLES:
+                self.connection.execute(table)
+            create_tables(self.connection)
+            self.connection.execute(f"PRAGMA user_version={SCHEMA}")
+        self.spool = Spool(self.connection, source, age_seconds=age_seconds, size_bytes=size_bytes)
+
+    def load(self) -> Saved:
+        """Return what the last transaction left; mark actions without an answer as unknown."""
+        documents = dict(self.connection.execute("SELECT name, value FROM document"))
+        self.connection.execute("UPDATE action SET state = 'unknown' WHERE state = 'asked'")
+        if "node" not in documents:
+            return Saved(node=None)
+        return Saved(
+            node=msgspec.json.decode(documents["node"], type=Node),
+            findings=msgspec.json.decode(documents.get("findings", b"[]"), type=list[Finding]),
+            positions=msgspec.json.decode(documents.get("positions", b"{}"), type=dict[str, str]),
+            history=documents.get("history", b""),
+        )
+
+    def save(
+        self,
+        node: Node,
+        findings: Iterable[Finding],
+        positions: dict[str, str],
+        told: Sequence[Told],
+        actions: Sequence[Action],
+        ended: Sequence[ActionResult],
+        now: Instant,
+    ) -> int:
+        """Commit one change; return the last event's number. StoreUnusable: nothing was."""
+        encode = msgspec.json.encode
+        last = 0
+        try:
+            with self._transaction():
+                self._write("node", encode(node))
+                self._write("findings", encode(list(findings)))
+                self._write("positions", encode(positions))
+                for result in ended:
+                    self.connection.execute(
+                        "UPDATE action SET state = 'ended', result = ? WHERE id = ?",
+                        (encode(result), result.id),
+                    )
+                for action in actions:
+                    self.connection.execute(
+                        "INSERT INTO action (id, body, asked, state) VALUES (?, ?, ?, 'asked')",
+                        (action.id, encode(action), now.wall),
+                    )
+                for one in told:
+                    last = self.spool.append(one.type, one.data, one.subject, now).sequence
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{self.path}: {error}") from error
+        return last
+
+    def save_history(self, history: bytes, positions: dict[str, str], now: Instant) -> None:
+        """Write what may be lost without harm, and trim what is too old."""
+        try:
+            with self._transaction():
+                self._write("history", history)
+                self._write("positions", msgspec.json.encode(positions))
+                self.connection.execute(
+                    "DELETE FROM action WHERE number <= (SELECT max(number) FROM action) - ?",
+                    (ACTIONS_KEPT,),
+                )
+            self.spool.trim(now)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{self.path}: {error}") from error
+
+    def next_action(self) -> Action | None:
+        """Return the oldest action that has been asked for and not answered."""
+        row = self.connection.execute(
+            "SELECT body FROM action WHERE state = 'asked' ORDER BY number LIMIT 1"
+        ).fetchone()
+        return msgspec.json.decode(row[0], type=Action) if row else None
+
+    def unpublished(self, limit: int, after: int) -> list[Outgoing]:
+        return self.spool.unpublished(limit, after)
+
+    def counts(self) -> Counts:
+        return self.spool.counts()
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+    def _write(self, name: str, value: bytes) -> None:
+        self.connection.execute(
+            "INSERT INTO document VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")

@@ -1,0 +1,171 @@
+"""What does `hpcdoctor check --json` say? The documented shape, schema `hpcdoctor.check/1`."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from hpcdoctor.model.finding import RANK, Cause, Finding, Outcome, Verdict
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.node import Node
+from hpcdoctor.model.reading import Value
+
+SCHEMA = "hpcdoctor.check/1"
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the document; keys may be added, never change their meaning."""
+
+
+class CheckLine(_Document, frozen=True, kw_only=True, omit_defaults=True):
+    """How one check ended: with a verdict, or skipped and why."""
+
+    check: str
+    verdict: Verdict | None = None
+    skipped: str | None = None  # why it was not judged
+    reason: str = ""  # why it is unknown
+    subjects: int = 0  # how many things were judged
+
+
+class EvidenceLine(_Document, frozen=True, kw_only=True):
+    taken: str  # RFC 3339, UTC
+    text: str
+    values: dict[str, Value]
+
+
+class FindingLine(_Document, frozen=True, kw_only=True):
+    """One thing that is wrong."""
+
+    check: str
+    subject: dict[str, str]
+    verdict: Verdict
+    summary: str
+    since: str
+    evidence: list[EvidenceLine]
+    next_steps: list[str]
+    caused_by: str | None
+    cause: Cause
+    object: str
+    why: str
+    count: int
+    last_seen: str | None
+    acknowledged_by: str | None
+
+
+class NodeLine(_Document, frozen=True, kw_only=True):
+    """Where the node stands, as the daemon knows it."""
+
+    state: str
+    since: str
+    because: str
+    mode: str
+    authority: str
+    incident: str | None = None
+    quarantine: str | None = None  # the reason line at the scheduler
+    quarantine_since: str | None = None
+    hold: str | None = None
+    probation_until: str | None = None
+    would_have_drained_total: int = 0
+    notices: list[str] = []  # about hpcdoctor itself: what is not as it should be
+
+
+class Report(_Document, frozen=True, kw_only=True):
+    """The whole answer. Times are RFC 3339 in UTC."""
+
+    schema: str
+    node: str
+    time: str
+    verdict: Verdict
+    source: str  # "daemon", "probes", "recording" or "log"
+    checks: list[CheckLine]
+    findings: list[FindingLine]
+    daemon: NodeLine | None = None
+
+
+def report(
+    node: str,
+    outcomes: Iterable[Outcome],
+    findings: Iterable[Finding],
+    verdict: Verdict,
+    now: Instant,
+    *,
+    source: str,
+    daemon: NodeLine | None = None,
+) -> Report:
+    """Put it together: the worst and oldest finding first, those that another explains last."""
+    ordered = sorted(
+        findings, key=lambda f: (f.caused_by is not None, -RANK[f.verdict], f.since.wall, f.key)
+    )
+    return Report(
+        schema=SCHEMA,
+        node=node,
+        time=stamp(now),
+        verdict=verdict,
+        source=source,
+        checks=[_check(outcome) for outcome in outcomes],
+        findings=[_finding(finding) for finding in ordered],
+        daemon=daemon,
+    )
+
+
+def node_line(node: Node, *, mode: str, authority: str, notices: list[str]) -> NodeLine:
+    hold, quarantine = node.hold, node.quarantine
+    until = f" until {stamp(hold.until)}" if hold and hold.until else ""
+    return NodeLine(
+        state=node.state.value,
+        since=stamp(node.since),
+        because=node.because,
+        mode=mode,
+        authority=authority,
+        incident=node.incident.id if node.incident else None,
+        quarantine=quarantine.reason if quarantine else None,
+        quarantine_since=stamp(quarantine.since) if quarantine else None,
+        hold=f"{hold.who}: {hold.why}{until}" if hold else None,
+        probation_until=stamp(node.probation_until) if node.probation_until else None,
+        would_have_drained_total=node.would_have_drained,
+        notices=notices,
+    )
+
+
+def summary_only(whole: Report) -> Report:
+    """Leave out what only the group hpcdoctor may read: evidence, and what a person wrote."""
+    findings = [msgspec.structs.replace(f, evidence=[], next_steps=[]) for f in whole.findings]
+    return msgspec.structs.replace(whole, findings=findings)
+
+
+def stamp(moment: Instant) -> str:
+    text = datetime.fromtimestamp(moment.wall, UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z")
+
+
+def _check(outcome: Outcome) -> CheckLine:
+    if outcome.verdict is None:
+        return CheckLine(check=outcome.check, skipped=outcome.reason)
+    return CheckLine(
+        check=outcome.check,
+        verdict=outcome.verdict,
+        reason=outcome.reason,
+        subjects=outcome.subjects,
+    )
+
+
+def _finding(finding: Finding) -> FindingLine:
+    return FindingLine(
+        check=finding.check,
+        subject=finding.subject,
+        verdict=finding.verdict,
+        summary=finding.summary,
+        since=stamp(finding.since),
+        evidence=[
+            EvidenceLine(taken=stamp(e.taken), text=e.text, values=e.values)
+            for e in finding.evidence
+        ],
+        next_steps=finding.next_steps,
+        caused_by=finding.caused_by,
+        cause=finding.cause,
+        object=finding.object,
+        why=finding.why,
+        count=finding.count,
+        last_seen=stamp(finding.last_seen) if finding.last_seen else None,
+        acknowledged_by=finding.acknowledged_by,
+    )
