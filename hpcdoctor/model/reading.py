@@ -1,5 +1,6 @@
 """What a probe brings back: readings, or why there are none."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -28,6 +29,15 @@ class Unavailable(Exception):
 
 class NeedsSecondReading(Exception):
     """The probe compares two looks and this was the first. The check is skipped until the next."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """What a stream had to say since it was read last."""
+
+    readings: Sequence[Reading]
+    position: str  # where to go on after a restart; opaque to everybody else
+    lost: int = 0  # records that were overwritten before they could be read
+    suppressed: int = 0  # records that a flood made us count and not pass on
 
 
 class ReadStatus(StrEnum):

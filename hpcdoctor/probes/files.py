@@ -132,3 +132,18 @@ def parse_list(text: str) -> list[int]:
         if first:
             numbers.extend(range(int(first), int(last or first) + 1))
     return numbers
+
+
+def read_list_or_none(path: Path | str, most: int = 1 << 16) -> list[int] | None:
+    """Return the numbers of a kernel list in a file, or None: unreadable, no list, or absurd."""
+    text = read_text_or_none(path)
+    return None if text is None else parse_list_or_none(text, most)
+
+
+def parse_list_or_none(text: str, most: int = 1 << 16) -> list[int] | None:
+    """Return the numbers, or None where the text is no list or names one of `most` and above."""
+    try:
+        ends = [int(end) for part in text.split(",") for end in part.split("-") if end.strip()]
+        return parse_list(text) if all(0 <= end < most for end in ends) else None
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ class Host:
     `root` stands in for `/`: no path in a probe begins with a slash.
     `memory` is what a probe noted when it looked last, for those that compare two looks; it lives
     as long as the child that reads.
+    `extra_mounts` are the mount points that the profile names.
     """
 
     def __init__(self, root: Path, *, live: bool, clock: Callable[[], Instant]) -> None:
@@ -24,6 +25,10 @@ class Host:
         self.live = live
         self.clock = clock
         self.memory: dict[str, Any] = {}
+        self.extra_mounts: list[str] = []
+        self.visiting = False  # one look by a person: nothing is left behind on any mount
+        # Only for tests end to end: believe what a process wrote to /dev/kmsg from now on.
+        self.accept_user_kernel_log = False
 
     @classmethod
     def this_machine(cls) -> "Host":

@@ -20,25 +20,16 @@ from typing import Protocol
 
 import msgspec
 
-from hpcdoctor.model.reading import Reading
+from hpcdoctor.model.reading import Chunk, Reading
 from hpcdoctor.probes.host import Host
 
-NOT_PROBES = frozenset({"__init__", "files", "host", "registry"})
+NOT_PROBES = frozenset({"__init__", "files", "host", "mount_table", "registry"})
 
 
 class Shape(Enum):
     PLAIN = "plain"
     PER_SUBJECT = "per subject"
     STREAM = "stream"
-
-
-class Chunk(msgspec.Struct, frozen=True):
-    """What a stream had to say since it was read last."""
-
-    readings: Sequence[Reading]
-    position: str  # where to go on after a restart; opaque to everybody else
-    lost: int = 0  # records that were overwritten before they could be read
-    suppressed: int = 0  # records that a flood made us count and not pass on
 
 
 class Stream(Protocol):

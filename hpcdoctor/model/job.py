@@ -1,0 +1,142 @@
+"""Which job does a process belong to? The answer stands in its cgroup path, or in its environment.
+
+The cgroup is the scheduler's word. The environment is the user's, and is asked second.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Where a process stands among the node's jobs."""
+
+    scheduler: str = ""  # "slurm", "pbs", "torque", "kubernetes", "lsf"
+    id: str = ""  # "" where the process belongs to none
+    step: str = ""
+    task: str = ""  # the rank within the step, where the scheduler has a cgroup for it
+    folder: str = ""  # the job's own cgroup: its cpuset is there
+    controller: str = ""  # of that folder: "cpuset" in cgroup v1, "" in v2
+    service: bool = False  # the machine's own: a system service, or the scheduler's own process
+
+
+NO_JOB = Job()
+
+_END = r"(?=/|$)"
+# One pattern a batch system; each also matches below a prefix, as inside a container.
+_PATTERNS = [
+    (
+        "slurm",  # v1: /slurm/uid_0/job_1/step_0/task_0; v2: .../slurmstepd.scope/job_1/step_0/...
+        re.compile(
+            r".*?/(?:slurm(?:_[^/]+)?/uid_\d+|(?:[^/]+_)?slurmstepd\.scope)"
+            r"/job_(?P<id>\d[\w+]*)" + _END
+        ),
+    ),
+    (
+        "pbs",  # the folder's name is a setting; "jobid" in v1, "jobs" in v2
+        re.compile(r".*?/pbs(?:_jobs|pro)[^/]*/(?:jobid|jobs)/(?P<id>\d[^/]*)" + _END),
+    ),
+    ("pbs", re.compile(r".*?/pbspro\.slice/pbspro-(?P<id>\d[^/]*)\.slice" + _END)),
+    ("torque", re.compile(r".*?/torque/(?P<id>\d[^/]*)" + _END)),
+    (
+        "kubernetes",  # every part may carry the kubelet's prefix; "_" stands for "-" in slices
+        re.compile(
+            r".*?kubepods.*?pod(?P<id>[0-9a-f][0-9a-f_-]{30,34}[0-9a-f])(?:\.slice)?" + _END
+        ),
+    ),
+    ("lsf", re.compile(r".*?/lsf/[^/]+/job\.(?P<id>\d+(?:\[\d+\])?)[^/]*" + _END)),
+]
+_STEP = re.compile(r"/step_(?P<step>\w+)(?:/(?P<part>user|slurm))?(?:/task_(?P<task>\w+))?(?=/|$)")
+_SLURM_OWN = re.compile(r".*?/slurmstepd\.scope/system(?=/|$)")
+_SERVICES = ("/system.slice/", "/init.scope")
+
+# Which of v1's hierarchies tells best; "" is v2, whose empty path on a hybrid machine loses.
+_ORDER = ("cpuset", "memory", "name=systemd", "", "cpu", "freezer", "devices", "pids")
+
+
+def parse_cgroup(text: str) -> Job:
+    """Return the job of a process from the text of /proc/PID/cgroup."""
+    paths: dict[str, str] = {}
+    for line in text.splitlines():
+        _, separator, rest = line.partition(":")
+        controllers, second, path = rest.partition(":")
+        if separator and second:
+            for controller in controllers.split(","):
+                paths.setdefault(controller, path)
+    for controller in _ORDER:
+        job = parse_path(paths.get(controller, ""), controller)
+        if job.id:
+            return job
+    service = any(
+        path.startswith(_SERVICES) or _SLURM_OWN.match(path) is not None for path in paths.values()
+    )
+    return Job(service=True) if service else NO_JOB
+
+
+def parse_path(path: str, controller: str = "") -> Job:
+    """Return the job of one cgroup path; below user.slice, users make the names themselves."""
+    if path.startswith("/user.slice/"):
+        return NO_JOB
+    for scheduler, pattern in _PATTERNS:
+        found = pattern.match(path)
+        if found is None:
+            continue
+        rest = path[found.end() :]
+        step = _STEP.match(rest) if scheduler == "slurm" else None
+        return Job(
+            scheduler=scheduler,
+            id=clean_id(scheduler, found["id"]),
+            step=(step["step"] or "") if step else "",
+            task=(step["task"] or "") if step else "",
+            folder=found[0],
+            controller=controller,
+            service=step is not None and step["part"] == "slurm",
+        )
+    return NO_JOB
+
+
+def clean_id(scheduler: str, text: str) -> str:
+    """Return the id as the scheduler's own commands print it."""
+    if scheduler == "kubernetes":
+        return text.replace("_", "-")
+    return re.sub(r"\\x([0-9a-f]{2})", lambda byte: chr(int(byte[1], 16)), text)
+
+
+JOB_VARIABLES = {"SLURM_JOB_ID": "slurm", "PBS_JOBID": "pbs", "LSB_JOBID": "lsf"}
+# The launcher that started the rank itself comes first: inside `srun mpirun` both are set.
+RANK_VARIABLES = (
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "LOCAL_RANK",
+    "PMI_RANK",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+)
+
+
+def parse_environment(environment: bytes) -> dict[str, str]:
+    """Return the variables that name job and rank, and none of the others: they hold secrets."""
+    wanted = {*JOB_VARIABLES, *RANK_VARIABLES}
+    found: dict[str, str] = {}
+    for entry in environment.split(b"\0"):
+        name, _, value = entry.partition(b"=")
+        key = name.decode("ascii", errors="replace")
+        if key in wanted and re.fullmatch(rb"[\w.\[\]-]{1,64}", value):
+            found.setdefault(key, value.decode("ascii"))
+    return found
+
+
+def job_of_environment(variables: Mapping[str, str]) -> Job:
+    for name, scheduler in JOB_VARIABLES.items():
+        if name in variables:
+            return Job(scheduler=scheduler, id=variables[name])
+    return NO_JOB
+
+
+def rank_of_environment(variables: Mapping[str, str]) -> str:
+    """Return "SLURM_PROCID=3", or "" where no launcher has numbered the process."""
+    for name in RANK_VARIABLES:
+        if name in variables:
+            return f"{name}={variables[name]}"
+    return ""
