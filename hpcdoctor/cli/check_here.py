@@ -18,9 +18,10 @@ from hpcdoctor.model.finding import EXIT_CODE
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.model.reading import Look, ReadStatus
-from hpcdoctor.prober.local import read_here
+from hpcdoctor.prober.local import Here, read_here
 from hpcdoctor.probes import kernel_log
 from hpcdoctor.probes.host import Host
+from hpcdoctor.probes.registry import Shape
 from hpcdoctor.report.document import report
 from hpcdoctor.report.text import render
 
@@ -130,12 +131,18 @@ def _ask_daemon(configuration: Path, names: list[str], *, as_json: bool) -> int 
 def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     """Look once; with --apart twice, so that what compares two looks has an answer."""
     host = Host.this_machine()
+    host.visiting = True
+    host.extra_mounts = [str(mount) for mount in knowledge.profile.get("mounts", [])]
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
     probes = sorted({check.definition.probe for check in knowledge.checks.values()})
-    _look(judge, probes, host)
-    if apart is not None:
-        time.sleep(apart)
-        _look(judge, [p for p in probes if knowledge.probes[p].shape.value != "stream"], host)
+    with Here(host) as here:
+        for look in here.read(probes, DEADLINE_SECONDS):
+            judge.judge(look)
+        if apart is not None:
+            time.sleep(apart)
+            again = [name for name in probes if knowledge.probes[name].shape is not Shape.STREAM]
+            for look in here.read(again, DEADLINE_SECONDS):
+                judge.judge(look)
     return judge, host.clock()
 
 
@@ -159,7 +166,8 @@ def _elsewhere(
         now = Instant(boot_id, 86400.0 + number * (apart or 10.0), now.wall)
         host = Host.recorded(root, now)
         host.memory = memory
-        _look(judge, probes, host)
+        for look in read_here(probes, host, DEADLINE_SECONDS):
+            judge.judge(look)
     for path in logs:
         if not path.is_file():
             parser.error(f"--kernel-log {path}: there is no such file")
@@ -170,8 +178,3 @@ def _elsewhere(
         readings = [msgspec.to_builtins(message) for message in messages]
         judge.judge(Look("kernel_log", ReadStatus.READ, now, readings=readings))
     return judge, now
-
-
-def _look(judge: Judge, probes: list[str], host: Host) -> None:
-    for look in read_here(probes, host, DEADLINE_SECONDS):
-        judge.judge(look)

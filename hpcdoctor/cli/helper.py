@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
     options = parse("helper", arguments)
     log_to_stderr("helper")
     settings = load_settings(options.config)
-    users = daemon_user(settings) | {os.geteuid()}
+    users = daemon_user(settings, options.user) | {os.geteuid()}
     listener = listening_socket(settings.helper_socket)
     folder = Path(settings.helper_state_directory)
     return serve(listener, settings, folder, allowed_users=users)

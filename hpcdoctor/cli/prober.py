@@ -17,6 +17,6 @@ def main(arguments: list[str]) -> int:
     mounts = [str(mount) for mount in profile.get("mounts", [])]
     host = Host.this_machine()
     host.accept_user_kernel_log = options.accept_user_kernel_log
-    users = daemon_user(settings) | {os.geteuid()}
+    users = daemon_user(settings, options.user) | {os.geteuid()}
     listener = listening_socket(settings.prober_socket)
     return serve(listener, host, allowed_users=users, mounts=mounts)

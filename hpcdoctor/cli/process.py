@@ -12,6 +12,7 @@ from hpcdoctor.definitions.settings import Settings
 
 def parse(name: str, arguments: list[str], *, flags: tuple[str, ...] = ()) -> argparse.Namespace:
     parser = make_parser(name, f"The {name}; systemd or `hpcdoctor run` starts it.")
+    parser.add_argument("--user", metavar="NAME", help="the daemon's user, if not the settings'")
     for flag in flags:
         parser.add_argument(flag, action="store_true")
     options = parser.parse_args(arguments)
@@ -26,9 +27,9 @@ def log_to_stderr(name: str) -> None:
     )
 
 
-def daemon_user(settings: Settings) -> frozenset[int]:
+def daemon_user(settings: Settings, user: str | None = None) -> frozenset[int]:
     """Return the user ids that may ask: the daemon's, where there is such a user."""
     try:
-        return frozenset({pwd.getpwnam(settings.user).pw_uid})
+        return frozenset({pwd.getpwnam(user or settings.user).pw_uid})
     except KeyError:
         return frozenset()

@@ -101,6 +101,8 @@ def _prepare(
     def process(name: str) -> Process:
         grant = grant_of(name)
         command = [*program, name, "--config", str(configuration)]
+        if options.user:
+            command += ["--user", options.user]  # prober and helper answer nobody else
         if options.accept_user_kernel_log and name != "helper":
             command.append("--accept-user-kernel-log")
         return Process(

@@ -124,6 +124,7 @@ class Supervisor:
 
     def __init__(self, daemon: Process, prober: Process, helper: Process) -> None:
         self.daemon = daemon
+        self.helper = helper
         self.others = [prober, helper]
         self._stop = False
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -161,6 +162,7 @@ class Supervisor:
 
     def _told_to_reload(self, _number: int, _frame: FrameType | None) -> None:
         self.daemon.signal(signal.SIGHUP)
+        self.helper.signal(signal.SIGHUP)  # it ends, and comes back with new settings
 
     def _restart_what_is_due(self) -> None:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""How is the daemon put together? Build the parts, run them in one TaskGroup, stop them in order."""
+"""How is the daemon put together? Builds the parts, runs them in one TaskGroup, stops them."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What leaves the daemon unasked? Events and state to the broker, metrics over HTTP; both optional."""
+"""What leaves the daemon unasked? Events and state to the broker, metrics over HTTP."""
 
 from collections.abc import Coroutine
 from concurrent.futures import Executor

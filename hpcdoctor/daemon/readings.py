@@ -18,6 +18,9 @@ log = structlog.get_logger()
 LONGEST_LINE = 64 << 20
 DEADLINE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
+FOLLOW_AGAIN_TICKS = 12
+# A stream that ends with one of these has to be asked for again.
+ENDED = frozenset({ReadStatus.ABSENT, ReadStatus.UNAVAILABLE, ReadStatus.BROKEN})
 
 
 class Schedule:
@@ -62,6 +65,7 @@ class Readings:
         self._deliver = deliver
         self._clock = clock
         self._writer: asyncio.StreamWriter | None = None
+        self._ended: set[str] = set()  # streams that the prober follows no more
 
     async def run(self) -> None:
         """Keep a connection, and pass on what comes."""
@@ -79,7 +83,9 @@ class Readings:
             try:
                 await self._greet()
                 while line := await reader.readline():
-                    await self._deliver(msgspec.json.decode(line, type=list[Look]))
+                    looks = msgspec.json.decode(line, type=list[Look])
+                    self._note_ended(looks)
+                    await self._deliver(looks)
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 log.warning("prober.broken", reason=str(error))
             finally:
@@ -88,11 +94,20 @@ class Readings:
                 self._writer.close()
                 self._writer = None
 
+    def _note_ended(self, looks: list[Look]) -> None:
+        for look in looks:
+            if look.probe in self.schedule.streams and look.status in ENDED:
+                self._ended.add(look.probe)
+
+    async def _follow(self, probes: list[str]) -> None:
+        positions = self._positions()
+        self._ended.difference_update(probes)
+        for probe in probes:
+            await self._send(Follow(probe=probe, position=positions.get(probe, "")))
+
     async def _greet(self) -> None:
         """Follow the streams from where we are, and look at everything once."""
-        positions = self._positions()
-        for probe in self.schedule.streams:
-            await self._send(Follow(probe=probe, position=positions.get(probe, "")))
+        await self._follow(self.schedule.streams)
         self.connected = True
         await self._send(Read(probes=self.schedule.probes, deadline_seconds=DEADLINE_SECONDS))
 
@@ -101,11 +116,14 @@ class Readings:
         due = self.schedule.due(number)
         if not self.connected:
             await self._deliver(self._unavailable([*due, *self.schedule.streams]))
-        elif due:
-            try:
+            return
+        try:
+            if self._ended and number % FOLLOW_AGAIN_TICKS == 0:
+                await self._follow(sorted(self._ended))
+            if due:
                 await self._send(Read(probes=due, deadline_seconds=DEADLINE_SECONDS))
-            except OSError as error:
-                log.warning("prober.broken", reason=str(error))
+        except OSError as error:
+            log.warning("prober.broken", reason=str(error))
 
     async def _send(self, request: Request) -> None:
         if self._writer is not None:
