@@ -12,7 +12,13 @@ import msgspec
 
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check, duration
 from hpcdoctor.definitions.check import Check
-from hpcdoctor.definitions.loader import Defined, Definitions, load_definitions, load_settings
+from hpcdoctor.definitions.loader import (
+    SETTINGS_FILE,
+    Defined,
+    Definitions,
+    load_definitions,
+    load_settings,
+)
 from hpcdoctor.definitions.remediation import Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
@@ -85,11 +91,12 @@ def resolve(
         problems += _rule_problems(rule, definitions)
     for remediation in definitions.remediations.values():
         problems += _remediation_problems(remediation, definitions)
-    for named in settings.remediations:
-        if named not in definitions.remediations:
-            hint = did_you_mean(named, definitions.remediations)
-            message = f"`remediations`: no remediation is named `{named}`{hint}"
-            problems.append(DefinitionError(message, configuration / "hpcdoctor.yaml"))
+    if settings.remediations:
+        message = (
+            "`remediations`: this version describes remediations and carries out none; leave the "
+            "list empty"
+        )
+        problems.append(DefinitionError(message, configuration / SETTINGS_FILE))
     knowledge = Knowledge(
         settings=settings,
         configuration=configuration,
@@ -104,7 +111,7 @@ def resolve(
 
 def check_settings(settings: Settings, configuration: Path) -> None:
     """Hold the settings against what types cannot say; raise DefinitionError."""
-    file = configuration / "hpcdoctor.yaml"
+    file = configuration / SETTINGS_FILE
     for key in ("tick", "probation", "boot_quiet", "spool_age"):
         try:
             parse_duration(getattr(settings, key))
