@@ -107,7 +107,7 @@ class Daemon:
                     "readings": self.readings.run(),
                     "ticks": self._tick(),
                     "control": self.control.run(),
-                    **self.outlet.parts(self.answers),
+                    **self.outlet.parts(),
                 }.items()
             ]
             gc.collect()

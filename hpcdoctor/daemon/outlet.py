@@ -1,14 +1,51 @@
 """What leaves the daemon unasked? Events and state to the broker, metrics over HTTP."""
 
-from collections.abc import Coroutine
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
-from hpcdoctor.daemon.answers import Answers
+import msgspec
+
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.daemon.store import Store
+from hpcdoctor.daemon.story import node_state
 from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.events.publisher import Publisher
+from hpcdoctor.events.spool import Counts, Outgoing, SpoolUnusable
 from hpcdoctor.events.topics import Topics
+
+T = TypeVar("T")
+
+
+class StoreThread:
+    """The store, asked from the loop: each call runs in the store's own thread."""
+
+    def __init__(self, store: Store, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    async def unpublished(self, limit: int, after: int) -> Sequence[Outgoing]:
+        return await self._do(lambda: self._store.spool.unpublished(limit, after))
+
+    async def mark_published(self, sequences: Sequence[int]) -> None:
+        await self._do(lambda: self._store.spool.mark_published(sequences))
+
+    async def range(self, stream: str, first: int, last: int) -> Sequence[Outgoing]:
+        return await self._do(lambda: self._store.spool.range(stream, first, last))
+
+    async def receive_receipt(self, stream: str, through: int) -> None:
+        await self._do(lambda: self._store.spool.receive_receipt(stream, through))
+
+    async def counts(self) -> Counts:
+        return await self._do(self._store.spool.counts)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except sqlite3.Error as error:
+            raise SpoolUnusable(f"the spool cannot be used: {error}") from error
 
 
 class Outlet:
@@ -23,16 +60,54 @@ class Outlet:
         executor: Executor,
     ) -> None:
         self._settings = settings
+        self._stream = store.spool.stream
         self._pipeline = pipeline
+        spool = StoreThread(store, executor)
+        self._publisher = (
+            Publisher(settings.mqtt, topics, spool, self._state) if settings.mqtt else None
+        )
 
     def wake(self) -> None:
         """Something new is in the tables."""
+        if self._publisher is not None:
+            self._publisher.wake()
 
-    def parts(self, answers: Answers) -> dict[str, Coroutine[Any, Any, None]]:
-        return {}
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what has to run, by name."""
+        return {"publisher": self._publisher.run()} if self._publisher else {}
 
     def notices(self) -> list[str]:
-        return []
+        """Return what is not as it should be on the way out."""
+        if self._publisher is None:
+            return []
+        health = self._publisher.health
+        if not health.connected:
+            why = f": {health.trouble}" if health.trouble else ""
+            return [f"the broker is not connected, events wait in the spool{why}"]
+        return [health.trouble] if health.trouble else []
 
     def counts(self) -> dict[str, Any]:
-        return {}
+        if self._publisher is None:
+            return {"broker": "none is configured"}
+        health = self._publisher.health
+        return {
+            "broker": "connected" if health.connected else "away",
+            "last_event": self._pipeline.last_sequence,
+        }
+
+    def _state(self) -> bytes:
+        settings = self._pipeline.knowledge.settings
+        judge = self._pipeline.judge
+        document = node_state(
+            self._pipeline.node,
+            judge.findings.values(),
+            judge.verdict(),
+            self._pipeline.clock(),
+            cluster=settings.cluster,
+            mode=settings.mode,
+            authority=settings.authority.value,
+            stream=self._stream,
+            sequence=self._pipeline.last_sequence,
+            accept_user_kernel_log=self._pipeline.accept_user_kernel_log,
+        )
+        return msgspec.json.encode(document)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from hpcdoctor.daemon.store import Store
+from hpcdoctor.daemon.store import Store, StoreUnusable
 from hpcdoctor.definitions.settings import SchedulerName, Settings
 from hpcdoctor.lifecycle.inputs import Answered
 from hpcdoctor.model.action import Action, ActionResult, Result
@@ -50,9 +50,13 @@ class Performer:
         while True:
             await self._news.wait()
             self._news.clear()
-            while action := await loop.run_in_executor(self._executor, self._store.next_action):
-                result = await self.perform(action)
-                await self._answer(Answered(result))
+            try:
+                while action := await loop.run_in_executor(self._executor, self._store.next_action):
+                    result = await self.perform(action)
+                    await self._answer(Answered(result))
+            except StoreUnusable as error:
+                # What cannot be read is not done; the next commit that succeeds wakes us.
+                log.warning("store.unusable", reason=str(error))
 
     async def perform(self, action: Action) -> ActionResult:
         """Return how it ended; whatever goes wrong on the way is "no answer"."""

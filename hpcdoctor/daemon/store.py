@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hpcdoctor.daemon.story import Told
-from hpcdoctor.events.spool import Counts, Outgoing, Spool, create_tables
+from hpcdoctor.events.spool import Spool, create_tables
 from hpcdoctor.model.action import Action, ActionResult
 from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
@@ -153,16 +153,13 @@ class Store:
 
     def next_action(self) -> Action | None:
         """Return the oldest action that has been asked for and not answered."""
-        row = self.connection.execute(
-            "SELECT body FROM action WHERE state = 'asked' ORDER BY number LIMIT 1"
-        ).fetchone()
+        try:
+            row = self.connection.execute(
+                "SELECT body FROM action WHERE state = 'asked' ORDER BY number LIMIT 1"
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{self.path}: {error}") from error
         return msgspec.json.decode(row[0], type=Action) if row else None
-
-    def unpublished(self, limit: int, after: int) -> list[Outgoing]:
-        return self.spool.unpublished(limit, after)
-
-    def counts(self) -> Counts:
-        return self.spool.counts()
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):

@@ -52,6 +52,10 @@ CREATE INDEX IF NOT EXISTS spool_unpublished ON spool (sequence) WHERE published
 """
 
 
+class SpoolUnusable(Exception):
+    """The database cannot be read or written now."""
+
+
 class Outgoing(NamedTuple):
     """One event as it is published."""
 
@@ -123,7 +127,8 @@ class Spool:
             )
         with self._transaction():
             (sequence,) = self._connection.execute(
-                "UPDATE spool_head SET next_sequence = next_sequence + 1 RETURNING next_sequence - 1"
+                "UPDATE spool_head SET next_sequence = next_sequence + 1 "
+                "RETURNING next_sequence - 1"
             ).fetchone()
             event = Event(
                 sequence=sequence,
