@@ -83,7 +83,9 @@ class Daemon:
             self.clock,
         )
         self.answers = Answers(self.pipeline, self.notices, self.parts)
-        self.outlet = Outlet(settings, self.topics, self.store, self.pipeline, self.executor)
+        self.outlet = Outlet(
+            settings, self.topics, self.store, self.pipeline, self.readings, self.executor
+        )
         self.control = Control(settings.control_socket, self.answers.respond, os.geteuid())
         self.pipeline.on_commit += [self.performer.wake, self.outlet.wake]
 
@@ -140,6 +142,7 @@ class Daemon:
             await self.readings.tick(number)
             if self.pipeline.trouble:
                 await self.pipeline.retry()
+            await self.outlet.tick()
             systemd.alive()
             systemd.status(f"{self.pipeline.node.state.value}: {self.pipeline.node.because}")
 

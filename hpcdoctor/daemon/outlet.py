@@ -1,16 +1,21 @@
 """What leaves the daemon unasked? Events and state to the broker, metrics over HTTP."""
 
 import asyncio
+import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import msgspec
 
+from hpcdoctor import __version__
 from hpcdoctor.daemon.pipeline import Pipeline
+from hpcdoctor.daemon.readings import Readings
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.daemon.story import node_state
+from hpcdoctor.daemon.web import Snapshot, Web
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.publisher import Publisher
 from hpcdoctor.events.spool import Counts, Outgoing, SpoolUnusable
@@ -57,6 +62,7 @@ class Outlet:
         topics: Topics,
         store: Store,
         pipeline: Pipeline,
+        readings: Readings,
         executor: Executor,
     ) -> None:
         self._settings = settings
@@ -66,6 +72,11 @@ class Outlet:
         self._publisher = (
             Publisher(settings.mqtt, topics, spool, self._state) if settings.mqtt else None
         )
+        self._spool = spool
+        self._spool_counts = Counts(0, 0, 0, 0)
+        self._web = (
+            Web(settings.metrics, lambda: self._snapshot(readings)) if settings.metrics else None
+        )
 
     def wake(self) -> None:
         """Something new is in the tables."""
@@ -74,7 +85,18 @@ class Outlet:
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Return what has to run, by name."""
-        return {"publisher": self._publisher.run()} if self._publisher else {}
+        parts: dict[str, Coroutine[Any, Any, None]] = {}
+        if self._publisher is not None:
+            parts["publisher"] = self._publisher.run()
+        if self._web is not None:
+            parts["web"] = self._web.run()
+        return parts
+
+    async def tick(self) -> None:
+        """Count what waits in the spool, for the metrics."""
+        if self._web is not None:
+            with contextlib.suppress(SpoolUnusable):  # the store's trouble is told elsewhere
+                self._spool_counts = await self._spool.counts()
 
     def notices(self) -> list[str]:
         """Return what is not as it should be on the way out."""
@@ -94,6 +116,32 @@ class Outlet:
             "broker": "connected" if health.connected else "away",
             "last_event": self._pipeline.last_sequence,
         }
+
+    def _snapshot(self, readings: Readings) -> Snapshot:
+        import psutil  # only where metrics are on
+
+        pipeline = self._pipeline
+        findings = Counter((f.check, f.verdict.value) for f in pipeline.judge.findings.values())
+        health = self._publisher.health if self._publisher else None
+        return Snapshot(
+            version=__version__,
+            state=pipeline.node.state,
+            verdict=pipeline.judge.verdict(),
+            findings=dict(findings),
+            skipped_checks=sum(o.verdict is None for o in pipeline.judge.outcomes()),
+            held=pipeline.node.hold is not None,
+            would_have_drained_total=pipeline.node.would_have_drained,
+            prober_connected=readings.connected,
+            looks_total=dict(readings.looks),
+            broker_connected=health.connected if health else None,
+            denied_total=health.denied if health else 0,
+            spool_pending=self._spool_counts.pending,
+            spool_lost_total=self._spool_counts.lost,
+            store_usable=not pipeline.trouble,
+            scheduler_failures=pipeline.node.failures,
+            history_bytes=pipeline.judge.history.used_bytes,
+            resident_bytes=psutil.Process().memory_info().rss,
+        )
 
     def _state(self) -> bytes:
         settings = self._pipeline.knowledge.settings

@@ -1,6 +1,7 @@
 """How does the daemon get its readings? Asks the prober on time, all that is due at once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class Readings:
         self.schedule = schedule
         self.connected = False
         self.broken = 0  # connections lost
+        self.looks: Counter[tuple[str, str]] = Counter()  # by probe and how the look ended
         self._path = path
         self._positions = positions
         self._deliver = deliver
@@ -84,7 +86,7 @@ class Readings:
                 await self._greet()
                 while line := await reader.readline():
                     looks = msgspec.json.decode(line, type=list[Look])
-                    self._note_ended(looks)
+                    self._note(looks)
                     await self._deliver(looks)
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 log.warning("prober.broken", reason=str(error))
@@ -94,8 +96,9 @@ class Readings:
                 self._writer.close()
                 self._writer = None
 
-    def _note_ended(self, looks: list[Look]) -> None:
+    def _note(self, looks: list[Look]) -> None:
         for look in looks:
+            self.looks[look.probe, look.status.value] += 1
             if look.probe in self.schedule.streams and look.status in ENDED:
                 self._ended.add(look.probe)
 

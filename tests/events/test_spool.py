@@ -278,6 +278,7 @@ def test_a_full_spool_drops_what_was_published_before_what_was_not(
     connection: sqlite3.Connection,
 ) -> None:
     spool = small(connection)
+    last = 0
     while spool.counts().size_bytes <= 20_000:
         last = finding(spool)
     spool.mark_published(range(last // 2, last + 1))
@@ -297,7 +298,7 @@ def test_state_changes_go_when_nothing_else_is_left_and_no_loss_is_forgotten(
         spool.trim(NOW)
     assert spool.counts().size_bytes <= 5_000
     told = losses(spool)
-    assert told[0]["first"] == 1
+    assert min(one["first"] for one in told) == 1
     gone = set(range(1, ever + 1)) - set(kept(spool))
     covered = {number for one in told for number in range(one["first"], one["last"] + 1)}
     assert gone <= covered
