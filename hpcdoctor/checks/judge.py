@@ -323,7 +323,9 @@ class Judge:
         if standing is not None and standing.verdict is not Verdict.UNKNOWN:
             return []
         track.verdict = Verdict.UNKNOWN
-        if self.patient and now.seconds_since(track.unknown_since) < check.unknown_seconds:
+        # A person who looks once is told by the outcome; only what stays unknown is a finding.
+        lasting = now.seconds_since(track.unknown_since) >= check.unknown_seconds
+        if not self.patient or not lasting:
             return []
         return self._settle(check, subject, {}, None, Verdict.UNKNOWN, now, reason)
 
@@ -397,7 +399,7 @@ class Judge:
             last_seen=evidence.taken,
             evidence=[evidence],
             why=" ".join(definition.why.split()),
-            next_steps=[fill(step, values) for step in definition.next_steps],
+            next_steps=[fill(step, values) for step in definition.next_steps] if level else [],
         )
 
     def _close(self, finding: Finding, why: str) -> list[Change]:

@@ -11,7 +11,7 @@ from hpcdoctor.daemon.callers import Caller, Right
 from hpcdoctor.daemon.control import Answer, Check, Hold, Question, Release, Status
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.lifecycle.inputs import HoldLifted, HoldOrdered, Input, Released
-from hpcdoctor.model.finding import EXIT_CODE, RANK, Verdict
+from hpcdoctor.model.finding import EXIT_CODE, worst
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import format_duration
@@ -55,12 +55,11 @@ class Answers:
         outcomes = [o for o in judge.outcomes() if not names or o.check in names]
         findings = [f for f in judge.findings.values() if not names or f.check in names]
         verdicts = [o.verdict for o in outcomes if o.verdict is not None]
-        worst = max(verdicts, key=RANK.__getitem__, default=Verdict.OK)
         return report(
             self._pipeline.node.name,
             outcomes,
             findings,
-            worst,
+            worst(verdicts),
             now,
             source="daemon",
             daemon=self._node_line(),

@@ -43,6 +43,5 @@ def combine(one: Unknown, other: Unknown) -> Unknown:
     """Return why neither is known; a real reason outweighs a missing second reading."""
     if one.first != other.first:
         return other if one.first else one
-    if one.reason == other.reason:
-        return Unknown(one.reason, one.first)
-    return Unknown(f"{one.reason}; {other.reason}", one.first)
+    reasons = dict.fromkeys([*one.reason.split("; "), *other.reason.split("; ")])
+    return Unknown("; ".join(reasons), one.first)

@@ -75,5 +75,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
-    """Return the node's verdict: critical, else unknown, else warning, else ok."""
-    return max(verdicts, key=RANK.__getitem__, default=Verdict.OK)
+    """Return the node's verdict: critical, else unknown, else warning, else ok.
+
+    Where nothing could be judged, nothing is known.
+    """
+    return max(verdicts, key=RANK.__getitem__, default=Verdict.UNKNOWN)

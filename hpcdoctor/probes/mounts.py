@@ -6,7 +6,7 @@ Cost:    one file of the kernel and the unit files; never touches a mount or a s
 Left out: pseudo file systems, second mounts of the same folder, what users mounted by FUSE
 """
 
-from hpcdoctor.model.reading import Reading, Unavailable
+from hpcdoctor.model.reading import Absent, Reading, Unavailable
 from hpcdoctor.probes.files import read_text_or_none
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.mount_table import (
@@ -39,6 +39,8 @@ def read(host: Host) -> list[Mount]:
     table = read_text_or_none(host.root / "proc/1/mountinfo") or read_text_or_none(
         host.root / "proc/self/mountinfo"
     )
+    if table is None and not host.live:
+        raise Absent("the recording holds no mount table")
     if table is None:
         raise Unavailable("neither /proc/1/mountinfo nor /proc/self/mountinfo can be read")
     entries = on_top(parse_mountinfo(table))

@@ -70,7 +70,9 @@ def _counts(report: Report) -> str:
     skipped = len(report.checks) - len(judged)
     if skipped:
         parts.append(f"{skipped} skipped")
-    return f"of {len(report.checks)} checks: {', '.join(parts)}" if parts else "nothing was checked"
+    if not judged:
+        return "nothing here could be judged"
+    return f"of {len(report.checks)} checks: {', '.join(parts)}"
 
 
 def _finding(page: _Page, finding: FindingLine, report: Report) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcdoctor.model.reading import Unavailable
+from hpcdoctor.model.reading import Absent, Unavailable
 from hpcdoctor.probes import mounts
 from hpcdoctor.probes.host import Host
 
@@ -73,5 +73,11 @@ def test_the_prober_s_own_table_serves_where_init_s_cannot_be_read(host: Host) -
 
 
 def test_no_table_is_unavailable_not_empty(tmp_path: Path) -> None:
+    here = Host(tmp_path, live=True, clock=Host.recorded(tmp_path).clock)
     with pytest.raises(Unavailable, match="mountinfo"):
+        mounts.read(here)
+
+
+def test_a_recording_without_a_table_is_absent(tmp_path: Path) -> None:
+    with pytest.raises(Absent, match="no mount table"):
         mounts.read(Host.recorded(tmp_path))
