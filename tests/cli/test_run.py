@@ -100,6 +100,9 @@ class Place:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()  # the three die with it, which is itself tested below
             self.process.wait(10)
+        for pid in [int(start["pid"]) for name in THREE for start in self.starts(name)]:
+            if is_alive(pid) and str(self.folder) in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder)
 
 
