@@ -1,7 +1,7 @@
 # What can a developer do here? make run, test, lint, bench, soak, clean. Nothing asks a question.
 #
 #   make run     environment, install, then `hpcdoctor check` on this very machine
-#   make test    what the tests need (as root: system packages and the user hpcdoctor), lint, all tests
+#   make test    what the tests need (as root: packages, the user hpcdoctor), lint, all tests
 #   make lint    form, likely bugs, types, who may import whom, our own YAML
 #   make bench   what hpcdoctor costs, beside its peers
 #   make soak    the long sweeps
@@ -144,6 +144,7 @@ install_packages = ( echo "installing:" $(1); \
 		printf '\043!/bin/sh\nexit 101\n' >$$policy && chmod 755 $$policy; \
 	fi; \
 	install() { \
-		RUNLEVEL=1 apt-get install --quiet=2 --option Dpkg::Use-Pty=0 --yes --no-install-recommends "$$@" </dev/null; \
+		RUNLEVEL=1 apt-get install --quiet=2 --option Dpkg::Use-Pty=0 --yes \
+			--no-install-recommends "$$@" </dev/null; \
 	}; \
 	install $(1) || { apt-get update --quiet=2 </dev/null; install $(1); } )

@@ -20,6 +20,7 @@ from hpcdoctor.probes.registry import Probe, Shape
 
 # How long the child that looks has not answered; every probe with a child a subject has it.
 STUCK_SECONDS = "stuck_seconds"
+STUCK_SINCE = "stuck_since"  # the same as a moment, for the summary
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ def compile_check(
     fields = types_of(probe.reading)
     subject_field = None
     if probe.shape is Shape.PER_SUBJECT:
-        fields[STUCK_SECONDS] = Type.NUMBER
+        fields |= {STUCK_SECONDS: Type.NUMBER, STUCK_SINCE: Type.TEXT}
         subject_field = probe.subject_field
     _check_names(check, source, fields)
     tables = _tables(check, source, catalogs, fields)

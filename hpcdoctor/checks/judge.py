@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from hpcdoctor.checks.compiled import STUCK_SECONDS, CompiledCheck, Level
+from hpcdoctor.checks.compiled import STUCK_SECONDS, STUCK_SINCE, CompiledCheck, Level
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.surroundings import Surroundings, profile_value
 from hpcdoctor.expressions.types import Unknown
@@ -27,7 +27,7 @@ from hpcdoctor.model.finding import (
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.reading import Look, ReadStatus, Value
-from hpcdoctor.model.text import fill, visible
+from hpcdoctor.model.text import fill, moment, visible
 from hpcdoctor.probes.registry import Shape
 
 EVIDENCE_KEPT = 5  # the first, and the last few
@@ -181,6 +181,7 @@ class Judge:
                 reading: dict[str, Value] = {
                     check.subject_field: look.subject,
                     STUCK_SECONDS: stuck,
+                    STUCK_SINCE: moment(look.stuck_since or now),
                 }
                 return self._judge_reading(check, reading, look)
             case _:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
+from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Value
 
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
@@ -17,6 +19,11 @@ def visible(text: str, limit: int = 500) -> str:
         for char in text[:limit]
     )
     return shown if len(text) <= limit else shown + "…"
+
+
+def moment(instant: Instant) -> str:
+    """Return the wall clock of a moment for a sentence: "2026-11-21 02:13:40 UTC"."""
+    return datetime.fromtimestamp(instant.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def fill(template: str, values: Mapping[str, Value]) -> str:

@@ -196,7 +196,7 @@ def test_the_reason_for_the_scheduler_names_the_gpu_and_the_cause(
     new_judge: Callable[[], Judge],
 ) -> None:
     judge = new_judge()
-    judge.judge(look("kernel_log", kernel_log.open(recorded("gpu-node")).read().readings))
+    judge.judge(look("kernel_log", list(kernel_log.open(recorded("gpu-node")).read().readings)))
     finding = judge.findings["gpu-lost[pci_address=0000:5e:00]"]
     assert (finding.object, finding.label, finding.cause.value) == ("GPU4", "Xid79 off bus", "node")
     assert set(verdicts(judge)) == {

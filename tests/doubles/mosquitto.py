@@ -7,8 +7,8 @@
         heard.wait_for_count(3)
 
 With persistence (the default) a Subscriber's session is on disk as soon as it has subscribed, so
-that it misses nothing over a kill: what is published before it is back is queued for it. save() does the
-same for whatever is in memory now. `persistence=False` forgets all of it.
+that it misses nothing over a kill: what is published before it is back is queued for it. save()
+does the same for whatever is in memory now. `persistence=False` forgets all of it.
 """
 
 import contextlib
