@@ -3,7 +3,7 @@
 Source:  /proc/PID/{stat,cgroup,environ}, /proc/PID/task/TID/{stat,schedstat,sched,status}
 Units:   shares and rates over the window between two looks
 Cost:    one small file a process; three a thread of those that use the cpu, at most 5000 threads
-Absent:  never on Linux; needs two looks, and from an idle machine there is no reading
+Absent:  only in a recording without processes; of an idle machine there is no reading
 
 A thread counts when it ran for a tenth of the window, or wanted to for half of it. Only what a
 batch system or a user has started is told: kernel threads and system services are the machine's.
@@ -21,7 +21,7 @@ from hpcdoctor.model.job import (
     parse_environment,
     rank_of_environment,
 )
-from hpcdoctor.model.reading import NeedsSecondReading, Reading, Unavailable
+from hpcdoctor.model.reading import Absent, NeedsSecondReading, Reading, Unavailable
 from hpcdoctor.model.text import visible
 from hpcdoctor.probes.files import (
     list_names,
@@ -72,8 +72,8 @@ class Process(Reading, frozen=True):
 class Stat(msgspec.Struct, frozen=True):
     """What is used of /proc/PID/stat."""
 
-    command: str
-    state: str
+    command: bytes
+    state: bytes
     kernel: bool
     ticks: int  # user and system time of the whole process, or of one thread
     started_ticks: int  # since boot
@@ -146,6 +146,8 @@ def read(host: Host) -> list[Process]:
 
 def take_snapshot(host: Host, proc: str, before: Snapshot | None) -> Snapshot:
     pids = sorted(int(name) for name in list_names(proc) if name.isdecimal())
+    if not pids and not host.live:
+        raise Absent("the recording shows no process")
     if not pids:
         raise Unavailable(f"{proc} shows no process")
     instant = host.clock()
@@ -185,7 +187,7 @@ def active_share(pid: int, stat: Stat, before: Snapshot | None, now: Snapshot) -
     earlier = before.processes.get(pid) if before is not None else None
     if before is not None and earlier is not None and earlier.started_ticks == stat.started_ticks:
         ticks, since = stat.ticks - earlier.ticks, before.seconds
-    elif stat.state == "R":
+    elif stat.state == b"R":
         return 1.0
     else:
         ticks, since = stat.ticks, stat.started_ticks / TICKS_A_SECOND
@@ -205,8 +207,8 @@ def parse_stat(text: bytes) -> Stat | None:
     fields = tail.split()
     try:
         return Stat(
-            command=visible(head.partition(b"(")[2].decode(errors="backslashreplace"), 64),
-            state=fields[0].decode(errors="backslashreplace"),
+            command=head.partition(b"(")[2],
+            state=fields[0],
             kernel=bool(int(fields[6]) & KERNEL_THREAD),
             ticks=int(fields[11]) + int(fields[12]),
             started_ticks=int(fields[19]),
@@ -422,7 +424,7 @@ def make_reading(
     wanted = runs + sum(waits)
     return Process(
         pid=candidate.pid,
-        command=candidate.stat.command,
+        command=visible(candidate.stat.command.decode(errors="backslashreplace"), 64),
         user_id=candidate.user_id,
         scheduler=job.scheduler,
         job=visible(job.id, 64),

@@ -33,8 +33,8 @@ class Package(Reading, frozen=True):
     hottest_cpu: str  # the first cpu of the core that throttled most often; "" where none did
     hottest_cpu_throttle_total: int | None
     governor: str | None  # of the package's first cpu, like the two frequencies
-    frequency_limit_hertz: int | None  # as set now
-    frequency_maximum_hertz: int | None  # as the hardware can
+    frequency_limit_gigahertz: float | None  # as set now
+    frequency_maximum_gigahertz: float | None  # as the hardware can
 
 
 class Core(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def find_cores(host: Host, base: str) -> list[Core]:
 def cpu_numbers(base: str, online: str | None) -> list[int]:
     """Return the cpus to look at; the folders tell where the list of those online does not."""
     listed = parse_list_or_none(online) if online else None
-    if listed is not None:
+    if listed:
         return listed
     names = [name[3:] for name in list_names(base) if name.startswith("cpu")]
     return sorted(int(number) for number in names if number.isdecimal())
@@ -104,8 +104,8 @@ def read_package(package: int, cores: list[Core]) -> Package:
         hottest_cpu=hottest,
         hottest_cpu_throttle_total=most if counts else None,
         governor=read_text_or_none(f"{first}/cpufreq/scaling_governor"),
-        frequency_limit_hertz=hertz(f"{first}/cpufreq/scaling_max_freq"),
-        frequency_maximum_hertz=hertz(f"{first}/cpufreq/cpuinfo_max_freq"),
+        frequency_limit_gigahertz=gigahertz(f"{first}/cpufreq/scaling_max_freq"),
+        frequency_maximum_gigahertz=gigahertz(f"{first}/cpufreq/cpuinfo_max_freq"),
     )
 
 
@@ -124,6 +124,6 @@ def seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def hertz(path: str) -> int | None:
+def gigahertz(path: str) -> float | None:
     kilohertz = read_int_or_none(path)
-    return None if kilohertz is None else kilohertz * 1000
+    return None if kilohertz is None else kilohertz / 1e6

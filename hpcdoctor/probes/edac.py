@@ -18,6 +18,7 @@ MEBIBYTE = 1024 * 1024
 
 class Dimm(Reading, frozen=True):
     dimm: str  # "mc0/dimm3": the same after a reboot, another after re-seating; "mc0": controller
+    whole_controller: bool  # what the controller counted and none of its DIMMs shows
     name: str  # the label where firmware gives one, else as `dimm`
     label: str  # as printed on the board, "CPU0_DIMM_B2"; "" where firmware gives none
     location: str | None  # "channel 1 slot 0", in the driver's words
@@ -49,6 +50,7 @@ def read_controller(folder: str, name: str) -> list[Dimm]:
     nowhere = read_int_or_none(f"{folder}/ue_noinfo_count")
     whole = Dimm(
         dimm=name,
+        whole_controller=True,
         name=name,
         label="",
         location=None,
@@ -69,6 +71,7 @@ def read_dimm(folder: str, dimm: str, controller: str | None) -> Dimm:
     size = read_int_or_none(f"{folder}/size")
     return Dimm(
         dimm=dimm,
+        whole_controller=False,
         name=label or dimm,
         label=label,
         location=read_text_or_none(f"{folder}/dimm_location"),

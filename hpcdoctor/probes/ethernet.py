@@ -37,7 +37,6 @@ class Interface(Reading, frozen=True):
     transmit_packets_total: int | None
     slave_state: str | None  # of a bond's slave: "up", "down", "going down"
     slaves: list[str]  # of a bond
-    slaves_down: list[str]
     default_route: bool | None  # the default route of IPv4 or IPv6 leaves here
 
 
@@ -65,7 +64,6 @@ def read_interface(base: str, name: str, routes: frozenset[str] | None) -> Inter
     carrier = read_int_or_none(f"{folder}/carrier")
     speed = read_int_or_none(f"{folder}/speed")
     slave_state = read_text_or_none(f"{folder}/bonding_slave/mii_status")
-    slaves = (read_text_or_none(f"{folder}/bonding/slaves") or "").split()
     statistics = f"{folder}/statistics"
     return Interface(
         interface=name,
@@ -84,18 +82,9 @@ def read_interface(base: str, name: str, routes: frozenset[str] | None) -> Inter
         receive_packets_total=read_int_or_none(f"{statistics}/rx_packets"),
         transmit_packets_total=read_int_or_none(f"{statistics}/tx_packets"),
         slave_state=slave_state,
-        slaves=slaves,
-        slaves_down=[slave for slave in slaves if is_down(base, slave)],
+        slaves=(read_text_or_none(f"{folder}/bonding/slaves") or "").split(),
         default_route=None if routes is None else name in routes,
     )
-
-
-def is_down(base: str, slave: str) -> bool:
-    """Tell whether the bond has given this slave up."""
-    if "/" in slave:
-        return False
-    state = read_text_or_none(f"{base}/{slave}/bonding_slave/mii_status")
-    return state is not None and state != "up"
 
 
 def read_bond_of(folder: str) -> str:

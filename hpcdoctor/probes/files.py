@@ -6,6 +6,7 @@ out of it has no value.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -142,8 +143,6 @@ def read_list_or_none(path: Path | str, most: int = 1 << 16) -> list[int] | None
 
 def parse_list_or_none(text: str, most: int = 1 << 16) -> list[int] | None:
     """Return the numbers, or None where the text is no list or names one of `most` and above."""
-    try:
-        ends = [int(end) for part in text.split(",") for end in part.split("-") if end.strip()]
-        return parse_list(text) if all(0 <= end < most for end in ends) else None
-    except ValueError:
-        return None
+    if re.fullmatch(r"[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*", text) is None:
+        return None if text else []
+    return parse_list(text) if all(int(end) < most for end in re.findall("[0-9]+", text)) else None
