@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.doctor import Doctor, fall_off_the_bus, some_pci_address
+from tests.doubles.doctor import Doctor, all_but, fall_off_the_bus, some_pci_address
 from tests.doubles.slurm_cluster import SlurmCluster
 from tests.doubles.waiting import wait_for
 
@@ -24,7 +24,7 @@ KEPT = "gpu-lost"
 
 @pytest.fixture
 def doctors(installed: Path) -> Iterator[tuple[SlurmCluster, list[Doctor]]]:
-    others = _other_checks(installed)
+    others = all_but(installed, [KEPT])
     with SlurmCluster(nodes=NODES) as cluster, ExitStack() as stack:
         doctors = [
             Doctor(
@@ -46,13 +46,6 @@ def doctors(installed: Path) -> Iterator[tuple[SlurmCluster, list[Doctor]]]:
         for doctor in doctors:
             doctor.wait_until_up()
         yield cluster, doctors
-
-
-def _other_checks(program: Path) -> dict[str, str]:
-    """Return site files that switch everything off but the one check that this is about."""
-    data = next(program.parent.parent.glob("lib/*/site-packages/hpcdoctor/_data/checks"))
-    names = {path.stem for path in data.rglob("*.yaml")} - {KEPT}
-    return {f"checks/{name}.yaml": "enabled: false\n" for name in names}
 
 
 def test_sixty_nodes_with_the_same_fault_are_never_more_than_the_limit_out(

@@ -237,7 +237,7 @@ def test_nonsense_closes_the_connection(template: Template) -> None:
     with template.connect() as client:
         client.socket.sendall(b'{"type": "shell"}\n')
         assert client.socket.recv(1) == b""
-    assert "no request" in template.stderr
+    wait_for("the reason", lambda: "no request" in template.stderr)
 
 
 @pytest.mark.usefixtures("as_root")
