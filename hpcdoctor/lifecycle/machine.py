@@ -40,11 +40,6 @@ from hpcdoctor.model.node import Hold, Incident, Node, Release, State
 
 LAST_EPOCH = 99  # the mark has at most 10 characters
 
-# States in which the node is, or may be, out of service by our doing.
-OUT = frozenset(
-    {State.DRAINING, State.DRAINED, State.REMEDIATING, State.VERIFYING, State.HANDED_OVER}
-)
-
 
 def step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     """Return the node's next state and what must be done in the world to get there."""
@@ -171,8 +166,15 @@ def _tick(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
         return _unheld(node, f"the hold by {node.hold.who} has ended", now, context)
     if node.pending is not None:
         return node, []
+    node, asks = _by_time(node, now, context)
+    if not asks and node.look_at is not None and now.reached(node.look_at):
+        return look_at_scheduler(change(node, look_at=None))
+    return node, asks
+
+
+def _by_time(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    """What a state does when its time has come."""
     retry = node.retry_at is not None and now.reached(node.retry_at)
-    look = node.look_at is not None and now.reached(node.look_at)
     match node.state:
         case _ if retry and node.releasing is not None and node.quarantine is not None:
             return ask_for_resume(change(node, retry_at=None))
@@ -191,11 +193,9 @@ def _tick(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
             return _after_drained(node, now), []
         case State.VERIFYING if node.verify_until is not None and now.reached(node.verify_until):
             because = "nothing here can verify a repair that this store knows nothing of"
-            return enter(node, State.HANDED_OVER, because, now), []
-        case _ if look and (node.state in OUT or node.state is State.PROBATION):
-            return look_at_scheduler(change(node, look_at=None))
-        case _ if look or retry:
-            return look_at_scheduler(change(node, look_at=None, retry_at=None))
+            return enter(node, State.HANDED_OVER, because, now, verify_until=None), []
+        case _ if retry:
+            return look_at_scheduler(change(node, retry_at=None))
         case _:
             return node, []
 

@@ -1,0 +1,181 @@
+"""What holds whatever happens, in whatever order? Any story, with a scheduler and a person."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
+
+from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
+from hpcdoctor.model.node import State
+from tests.lifecycle.story import IDLE, Story
+
+PERSON = "alice: disk swap"
+
+
+class AnyStory(RuleBasedStateMachine):
+    """The scheduler is one reason: ours, a person's or none; it may answer, be silent or late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story = Story()
+        self.reason: str | None = None
+        self.late: list[Action] = []
+        self.seen = 0
+
+    # The world
+
+    def view(self) -> SchedulerView:
+        if self.reason is None:
+            return IDLE
+        return SchedulerView(
+            drained=True, reason=self.reason, reason_by="root", reason_at="then", state="IDLE+DRAIN"
+        )
+
+    def carry_out(self, action: Action) -> Result:
+        """What the helper does, by the ownership protocol."""
+        ours = self.reason is not None and self.view().marked(action.mark)
+        if action.operation is Operation.DRAIN:
+            if self.reason is None:
+                self.reason = action.reason
+                return Result.DONE
+            if ours:
+                return Result.DONE
+            return Result.NOT_OURS if self.reason.startswith("hd:") else Result.FOREIGN
+        if action.operation is Operation.RESUME:
+            if not ours:
+                return Result.NOT_OURS
+            self.reason = None
+            return Result.DONE
+        return Result.DONE
+
+    def answer(self) -> None:
+        action = self.story.pending
+        result = self.carry_out(action)
+        self.story.answer(result, self.view())
+
+    # What may happen
+
+    @rule()
+    def a_fault(self) -> None:
+        self.story.decide()
+
+    @rule()
+    def it_clears(self) -> None:
+        self.story.clear()
+
+    @precondition(lambda self: self.story.node.pending)
+    @rule()
+    def the_scheduler_answers(self) -> None:
+        self.answer()
+
+    @precondition(lambda self: self.story.node.pending)
+    @rule(happens=st.booleans())
+    def the_scheduler_does_not_answer(self, happens: bool) -> None:
+        action = self.story.pending
+        if happens:
+            self.carry_out(action)
+        else:
+            self.late.append(action)
+        self.story.answer(Result.NO_ANSWER, None, "no answer")
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def a_frozen_controller_wakes(self) -> None:
+        action = self.late.pop()
+        if action.operation is not Operation.READ:
+            self.carry_out(action)
+
+    @rule(seconds=st.sampled_from([1, 5, 70, 400, 90_000]))
+    def time_goes_by(self, seconds: int) -> None:
+        self.story.wait(seconds)
+
+    @rule(wall=st.sampled_from([-100_000.0, 100_000.0]))
+    def the_clock_steps(self, wall: float) -> None:
+        now = self.story.now
+        self.story.now = structs.replace(now, wall=now.wall + wall)
+
+    @rule()
+    def a_crash(self) -> None:
+        self.story.start()
+
+    @rule()
+    def a_reboot(self) -> None:
+        self.story.reboot()
+        self.story.start()
+
+    @rule()
+    def a_person_drains(self) -> None:
+        self.reason = PERSON
+
+    @rule()
+    def a_person_resumes(self) -> None:
+        self.reason = None
+
+    @rule()
+    def a_hold(self) -> None:
+        self.story.hold()
+
+    @rule()
+    def its_end(self) -> None:
+        self.story.lift()
+
+    @rule()
+    def a_release(self) -> None:
+        self.story.release()
+        self.story.clear()  # as the pipeline does: what is known decides nothing
+
+    # What holds
+
+    @invariant()
+    def no_action_is_asked_twice(self) -> None:
+        ids = [action.id for action in self.story.asked]
+        assert len(ids) == len(set(ids))
+
+    @invariant()
+    def every_drain_has_an_incident_and_every_quarantine_its_own(self) -> None:
+        node = self.story.node
+        if node.quarantine is not None:
+            assert node.incident is not None
+            assert node.quarantine.incident == node.incident.id
+        for action in self.story.asked[self.seen :]:
+            if action.operation is Operation.DRAIN:
+                assert action.reason.startswith(action.mark + " ")
+                assert node.hold is None or node.releasing is not None
+        self.seen = len(self.story.asked)
+
+    @invariant()
+    def waiting_and_everything_else_has_its_reason(self) -> None:
+        assert self.story.node.because
+
+    @invariant()
+    def healthy_means_no_claim(self) -> None:
+        if self.story.node.state in (State.HEALTHY, State.DEGRADED, State.PROBATION):
+            assert self.story.node.quarantine is None
+
+    def teardown(self) -> None:
+        """Once the world is calm and a person has looked, every node gets back to healthy."""
+        story = self.story
+        self.late.clear()
+        story.lift()
+        if self.reason == PERSON:
+            self.reason = None
+        for _ in range(40):
+            story.clear()
+            if story.node.pending:
+                self.answer()
+            story.release()
+            story.clear()
+            if story.node.pending:
+                self.answer()
+            story.wait(90_000)
+        assert story.node.state is State.HEALTHY, (story.node.state, story.node.because)
+        assert self.reason is None, "no drain of ours is left behind"
+
+
+AnyStory.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestAnyStory = AnyStory.TestCase
