@@ -114,24 +114,26 @@ class Pipeline:
 
     async def run(self) -> None:
         """Take one input after the other, for ever."""
-        await self._turn([], [Started(empty_store=self._empty_store)])
+        await self.take(Started(empty_store=self._empty_store))
         while True:
-            item = await self.queue.get()
-            match item:
-                case Job(work=work, done=done):
-                    try:
-                        inputs = work()
-                        await self._turn([], inputs)
-                    except ValueError as error:
-                        done.set_exception(error)
-                    else:
-                        if not done.cancelled():
-                            done.set_result(None)
-                case list():
-                    await self._turn(item, [])
-                case _:
-                    await self._turn([], [item])
-            self.progress += 1
+            await self.take(await self.queue.get())
+
+    async def take(self, item: "list[Look] | Input | Job") -> None:
+        """Give one input its turn, and return when what follows from it is committed."""
+        match item:
+            case Job(work=work, done=done):
+                try:
+                    await self._turn([], work())
+                except ValueError as error:
+                    done.set_exception(error)
+                else:
+                    if not done.cancelled():
+                        done.set_result(None)
+            case list():
+                await self._turn(item, [])
+            case _:
+                await self._turn([], [item])
+        self.progress += 1
 
     async def ask(self, work: Callable[[], list[Input]]) -> None:
         """Have a person's order carried out in turn; raise ValueError as `work` does."""
