@@ -20,10 +20,7 @@ PATIENCE_SECONDS = 600
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT))
-    (found,) = folder.glob("hpcdoctor-*.whl")
-    return found
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +29,29 @@ def installed(wheel: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="hpcdoctor-test-", dir="/var/tmp"))
     try:
         folder.chmod(0o755)
-        subprocess.run(
-            [base_python(), "-m", "venv", "--without-pip", str(folder / "venv")],
-            check=True,
-            timeout=PATIENCE_SECONDS,
-        )
-        pip("--python", str(folder / "venv/bin/python"), "install", str(wheel))
-        yield folder / "venv/bin/hpcdoctor"
+        yield install_into(folder, wheel)
     finally:
         shutil.rmtree(folder)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of this tree into `folder`."""
+    pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT))
+    (found,) = folder.glob("hpcdoctor-*.whl")
+    return found
+
+
+def install_into(folder: Path, wheel: Path | None = None) -> Path:
+    """Install into a fresh environment in `folder`; return the path of bin/hpcdoctor."""
+    environment = folder / "venv"
+    subprocess.run(
+        [base_python(), "-m", "venv", "--without-pip", str(environment)],
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    built = wheel or build_wheel(folder)
+    pip("--python", str(environment / "bin/python"), "install", str(built))
+    return environment / "bin/hpcdoctor"
 
 
 def base_python() -> str:

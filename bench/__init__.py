@@ -1,0 +1,1 @@
+"""What does hpcdoctor cost, beside the floors and its peers? `make bench`."""
