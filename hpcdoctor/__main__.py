@@ -23,7 +23,23 @@ WRONG_CONFIGURATION = 78
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; never end in a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    command = arguments[0] if arguments else "--help"
+    try:
+        try:
+            return _run(arguments[0] if arguments else "--help", arguments[1:])
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # while somebody is here to say that it went wrong
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return 141
+    except Exception as error:  # noqa: BLE001  # one line and an exit code; see _failed
+        _let_go_of_stdout()
+        return _failed(error)
+
+
+def _run(command: str, arguments: list[str]) -> int:
     if command in ("-h", "--help", "help"):
         return _help()
     if command in ("-V", "--version"):
@@ -33,22 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if command not in COMMANDS and command not in PROCESSES:
         return _unknown(command)
-    try:
-        return _run(command, arguments[1:])
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that closing stdout does not fail again
-        return 141
-    except Exception as error:  # noqa: BLE001  # one line and an exit code; see _failed
-        return _failed(error)
-
-
-def _run(command: str, arguments: list[str]) -> int:
     # Not importlib: it costs as much as all else that the fast commands import.
     module = __import__(f"hpcdoctor.cli.{command}", fromlist=["main"])
     code: int = module.main(arguments)
     return code
+
+
+def _let_go_of_stdout() -> None:
+    """Whoever read it is gone, or the disk is full: closing it at the end must not fail again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _failed(error: Exception) -> int:
@@ -57,8 +70,9 @@ def _failed(error: Exception) -> int:
     from hpcdoctor.knowledge import WrongConfiguration
 
     if isinstance(error, DefinitionError | WrongConfiguration):
-        for line in str(error).splitlines():
-            print(f"hpcdoctor: {line}", file=sys.stderr)
+        problems = error.problems if isinstance(error, WrongConfiguration) else error.every
+        for problem in problems:
+            print(f"hpcdoctor: {problem}", file=sys.stderr)
         return WRONG_CONFIGURATION
     if isinstance(error, UnicodeError) or not isinstance(error, OSError):
         where = error.__traceback__
@@ -68,13 +82,19 @@ def _failed(error: Exception) -> int:
         if os.environ.get("HPCDOCTOR_TRACEBACK"):
             raise error
         print(
-            f"hpcdoctor: a bug of hpcdoctor: {type(error).__name__}: {error} at {place}; please "
-            "report it (HPCDOCTOR_TRACEBACK=1 shows more)",
+            f"hpcdoctor: a bug of hpcdoctor: {type(error).__name__}: {_one_line(error)} at {place};"
+            " please report it (HPCDOCTOR_TRACEBACK=1 shows more)",
             file=sys.stderr,
         )
         return BUG
-    print(f"hpcdoctor: {error}", file=sys.stderr)
+    print(f"hpcdoctor: {_one_line(error)}", file=sys.stderr)
     return BUG
+
+
+def _one_line(error: Exception) -> str:
+    from hpcdoctor.model.text import visible
+
+    return visible(" ".join(str(error).split()))
 
 
 def _help() -> int:

@@ -4,16 +4,17 @@ The only place that sees them all at once, and so the place where their names ar
 each other.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check, duration
+from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
 from hpcdoctor.definitions.loader import (
-    SETTINGS_FILE,
     Defined,
     Definitions,
     load_definitions,
@@ -22,11 +23,13 @@ from hpcdoctor.definitions.loader import (
 from hpcdoctor.definitions.remediation import Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
-from hpcdoctor.definitions.yamlfile import DefinitionError, did_you_mean, plain
+from hpcdoctor.definitions.yamlfile import DefinitionError, Located, did_you_mean, plain
 from hpcdoctor.model.finding import Verdict
-from hpcdoctor.model.quantity import parse_duration
+from hpcdoctor.model.text import fields_of
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.registry import Probe
+
+LIMIT = re.compile(r"[1-9][0-9]{0,3} per [1-9][0-9]{0,5}(?:m|h|d)")
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -56,9 +59,8 @@ def load(configuration: Path = CONFIGURATION, only: Iterable[str] | None = None)
     """
     try:
         settings = load_settings(configuration)
-        check_settings(settings, configuration)
     except DefinitionError as error:
-        raise WrongConfiguration([error]) from None
+        raise WrongConfiguration(error.every) from None
     definitions = load_definitions(configuration, settings.profile)
     knowledge, problems = resolve(settings, configuration, definitions, only)
     if problems:
@@ -74,7 +76,10 @@ def resolve(
 ) -> tuple[Knowledge, list[DefinitionError]]:
     """Resolve every name; return what could be resolved, and the mistakes."""
     problems = list(definitions.problems)
-    catalogs = {name: defined.value for name, defined in definitions.catalogs.items()}
+    catalogs: dict[str, Catalog] = {}
+    for name, table in definitions.catalogs.items():
+        catalogs[name] = table.value
+        problems += _catalog_problems(table)
     wanted = set(definitions.checks) if only is None else set(only)
     checks: dict[str, CompiledCheck] = {}
     probes: dict[str, Probe] = {}
@@ -86,17 +91,11 @@ def resolve(
             checks[name] = compile_check(defined, probe, catalogs)
             probes[probe.name] = probe
         except DefinitionError as error:
-            problems.append(error)
+            problems += error.every
     for rule in definitions.rules.values():
-        problems += _rule_problems(rule, definitions)
+        problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
         problems += _remediation_problems(remediation, definitions)
-    if settings.remediations:
-        message = (
-            "`remediations`: this version describes remediations and carries out none; leave the "
-            "list empty"
-        )
-        problems.append(DefinitionError(message, configuration / SETTINGS_FILE))
     knowledge = Knowledge(
         settings=settings,
         configuration=configuration,
@@ -109,18 +108,6 @@ def resolve(
     return knowledge, problems
 
 
-def check_settings(settings: Settings, configuration: Path) -> None:
-    """Hold the settings against what types cannot say; raise DefinitionError."""
-    file = configuration / SETTINGS_FILE
-    for key in ("tick", "probation", "boot_quiet", "spool_age"):
-        try:
-            parse_duration(getattr(settings, key))
-        except ValueError as error:
-            raise DefinitionError(f"`{key}`: {error}", file) from None
-    if settings.limit.nodes < 0 or not 0 <= settings.limit.share_ratio <= 1:
-        raise DefinitionError("`limit`: nodes is 0 or more, share_ratio between 0 and 1", file)
-
-
 def _probe(defined: Defined[Check]) -> Probe:
     name = defined.value.probe
     try:
@@ -130,29 +117,65 @@ def _probe(defined: Defined[Check]) -> Probe:
         raise defined.source.error(f"no probe is named `{name}`{hint}", "probe") from None
 
 
-def _rule_problems(rule: Defined[Rule], definitions: Definitions) -> Iterable[DefinitionError]:
+def _catalog_problems(table: Defined[Catalog]) -> Iterable[DefinitionError]:
+    """Every entry says of its code what the default says of all others, in the same types."""
+    default, source = table.value.default, table.source
+    for code, entry in table.value.entries.items():
+        where = source["entries"][code]
+        if code.isdecimal() and code != str(int(code)):
+            yield source["entries"].error(f"write the code as {int(code)}", code)
+        for key, value in entry.items():
+            if key not in default:
+                hint = did_you_mean(key, default) or f"; there are {', '.join(default)}"
+                yield where.error(f"the `default:` has no `{key}`{hint}", key)
+            elif None not in (value, default[key]) and type(value) is not type(default[key]):
+                yield where.error(f"`{key}: {value}` is of another type than the default's", key)
+
+
+def _rule_problems(
+    rule: Defined[Rule], definitions: Definitions, checks: Mapping[str, CompiledCheck]
+) -> Iterable[DefinitionError]:
     when, source = rule.value.when, rule.source
     if not when.all and not when.any:
         yield source.error("`when` names no check; write `any:` or `all:` below it", "when")
     for kind, named in (("all", when.all), ("any", when.any)):
         inner = source["when"].get(kind)
         for check, verdict in named.items():
-            if check not in definitions.checks:
+            if check in definitions.checks:
+                yield from _verdict_problems(check, verdict, definitions, inner)
+                yield from _same_problems(rule, check, definitions)
+            elif check not in definitions.broken:
                 hint = did_you_mean(check, definitions.checks)
                 yield inner.error(f"no check is named `{check}`{hint}", check)
-            elif verdict is Verdict.OK:
-                yield inner.error("a rule asks for warning, critical or unknown, not for ok", check)
-            else:
-                yield from _same_problems(rule, check, definitions)
+    known = [checks[name].places for name in (*when.all, *when.any) if name in checks]
+    for place in fields_of(rule.value.summary):
+        if known and not all(place in places for places in known):
+            near = did_you_mean(place, set.intersection(*known))
+            message = f"`summary`: not every check of `when` gives `{{{place}}}`{near}"
+            yield source.error(message, "summary")
+    if not rule.value.summary.strip():
+        yield source.error("`summary` is empty", "summary")
     for name in rule.value.decide.remediate:
-        if name not in definitions.remediations:
+        if name not in definitions.remediations and name not in definitions.broken:
             hint = did_you_mean(name, definitions.remediations)
             yield source["decide"].error(f"no remediation is named `{name}`{hint}", "remediate")
+    if when.same and len(when.all) + bool(when.any) < 2:
+        message = "`same` has no meaning where only one finding is asked for; write `all:`"
+        yield source["when"].error(message, "same")
     if when.within is not None:
-        try:
-            duration(when.within, source["when"], "within")
-        except DefinitionError as error:
-            yield error
+        yield from _duration_problems(source["when"], "within")
+
+
+def _verdict_problems(
+    name: str, verdict: Verdict, definitions: Definitions, where: Located
+) -> Iterable[DefinitionError]:
+    """A rule that can never match is a mistake, not a quiet rule."""
+    check = definitions.checks[name].value
+    if verdict is Verdict.OK:
+        yield where.error("a rule asks for warning, critical or unknown, not for ok", name)
+    elif verdict is Verdict.CRITICAL and check.critical is None and check.expected is None:
+        message = f"check `{name}` is never critical; it has only `warning:`"
+        yield where.error(message, name)
 
 
 def _same_problems(
@@ -170,10 +193,31 @@ def _remediation_problems(
     remediation: Defined[Remediation], definitions: Definitions
 ) -> Iterable[DefinitionError]:
     value, source = remediation.value, remediation.source
-    for step in [*value.steps, *value.last]:
-        if (step.do is None) == (step.run is None):
-            yield source.error("each step has either `do:` or `run:`", "steps")
-    for check in value.verify.all if value.verify else {}:
-        if check not in definitions.checks:
+    for key, steps in (("steps", value.steps), ("finally", value.last)):
+        for number, step in enumerate(steps):
+            where = source[key][number]
+            if (step.do is None) == (step.run is None):
+                yield where.error("each step has either `do:` or `run:`", "do")
+            if step.run is not None and not step.run:
+                yield where.error("`run` is empty; write the program and its arguments", "run")
+            if "timeout" in where:
+                yield from _duration_problems(where, "timeout")
+    if not value.steps:
+        yield source.error("`steps` is empty", "steps")
+    if LIMIT.fullmatch(value.limit) is None:
+        yield source.error(f"`limit: {value.limit}`: write it as in `1 per 24h`", "limit")
+    if value.verify is None:
+        return
+    if "within" in source["verify"]:
+        yield from _duration_problems(source["verify"], "within")
+    for check in value.verify.all:
+        if check not in definitions.checks and check not in definitions.broken:
             hint = did_you_mean(check, definitions.checks)
-            yield source["verify"].error(f"no check is named `{check}`{hint}", "all")
+            yield source["verify"]["all"].error(f"no check is named `{check}`{hint}", check)
+
+
+def _duration_problems(source: Located, key: str) -> Iterable[DefinitionError]:
+    try:
+        duration(source[key], source, key)
+    except DefinitionError as error:
+        yield error

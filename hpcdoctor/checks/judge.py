@@ -27,7 +27,7 @@ from hpcdoctor.model.finding import (
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.reading import Look, ReadStatus, Value
-from hpcdoctor.model.text import fill, moment, visible
+from hpcdoctor.model.text import fill, moment, shown, visible
 from hpcdoctor.probes.registry import Shape
 
 EVIDENCE_KEPT = 5  # the first, and the last few
@@ -445,7 +445,8 @@ class Judge:
     def _record(
         self, check: CompiledCheck, here: Surroundings, level: Level, now: Instant
     ) -> list[Change]:
-        evidence = Evidence(taken=now, text=_line(here.values), values=here.values)
+        taken = _moment_of(here.values, now)
+        evidence = Evidence(taken=taken, text=_line(here.values), values=here.values)
         summary = fill(check.definition.summary, here.values)
         fresh = self._finding(
             check, here.subject, level.verdict, summary, level, here.values, evidence
@@ -472,6 +473,14 @@ class Judge:
         # A burst is one finding: it is told again when it gets worse, and each time it doubles.
         told = verdict is not standing.verdict or count & (count - 1) == 0
         return [Change("changed", updated)] if told else [Change("counted", updated)]
+
+
+def _moment_of(record: Mapping[str, Value], now: Instant) -> Instant:
+    """Return when an event happened, where it says so: it may be read hours later."""
+    seconds = record.get("boottime_seconds")
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds <= now.boottime:
+        return now
+    return now.plus(seconds - now.boottime)
 
 
 def _has_cleared(check: CompiledCheck, last: Instant, now: Instant) -> bool:
@@ -511,9 +520,10 @@ def _evidence_text(level: Level | None, values: Mapping[str, Value], summary: st
     if level is None or not values:
         return visible(summary)
     names = sorted(level.when.fields | {f for w in level.when.windows for f in w.fields})
-    seen = [f"{name} = {values[name]}" for name in names if name in values]
-    seen += [f"{name} = {value}" for name, value in values.items() if "(" in name]
-    return visible(f"{', '.join(seen)}; {level.verdict.value} when {level.when.text}")
+    seen = [f"{name} = {shown(values[name])}" for name in names if name in values]
+    seen += [f"{name} = {shown(value)}" for name, value in values.items() if "(" in name]
+    condition = " ".join(level.when.text.split())
+    return visible(f"{', '.join(seen)}; {level.verdict.value} when {condition}")
 
 
 def _line(values: Mapping[str, Value]) -> str:

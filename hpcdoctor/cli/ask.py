@@ -6,11 +6,14 @@ work already and this only carries its answer.
 
 import os
 import sys
+import time
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # noqa: N812  # the module `socket` costs six times as much
 
+EAGAIN = 11
 DEFAULT_SOCKET = "/run/hpcdoctor/control.sock"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0  # for the whole answer
+LONGEST_ANSWER = 64 << 20
 
 
 class NoDaemon(Exception):
@@ -29,18 +32,28 @@ def ask(path: str, question: bytes) -> tuple[int, bytes]:
         try:
             connection.connect(path)
         except OSError as error:
-            raise NoDaemon(f"{path}: {os.strerror(error.errno or 0)}") from None
+            if isinstance(error, TimeoutError) or error.errno == EAGAIN:  # its queue is full
+                raise SilentDaemon(f"the daemon at {path} does not answer") from None
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise NoDaemon(f"{path}: {reason}") from None
         try:
+            end = time.monotonic() + PATIENCE_SECONDS
             connection.sendall(question + b"\n")
             parts = []
+            size = 0
             while part := connection.recv(1 << 16):
                 parts.append(part)
+                size += len(part)
+                left = end - time.monotonic()
+                if left <= 0 or size > LONGEST_ANSWER:
+                    raise OSError
+                connection.settimeout(left)
         except OSError:
             raise SilentDaemon(f"the daemon at {path} does not answer") from None
     finally:
         connection.close()
     code, _, text = b"".join(parts).partition(b"\n")
-    if not code.isdigit():
+    if not code.isdigit() or len(code) > 3:
         raise SilentDaemon(f"the daemon at {path} ended while answering")
     return int(code), text
 
@@ -51,6 +64,13 @@ def print_answer(text: bytes) -> None:
     view = memoryview(text)
     while view:
         view = view[os.write(1, view) :]
+
+
+def print_refusal(text: bytes) -> None:
+    """Write what the daemon said instead of an answer, to where mistakes are told."""
+    view = memoryview(text)
+    while view:
+        view = view[os.write(2, view) :]
 
 
 def terminal_width() -> int:

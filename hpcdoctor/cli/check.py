@@ -1,7 +1,6 @@
 """`hpcdoctor check`: what is wrong here? Asks the daemon where one runs, looks by itself if not."""
 
 import os
-import sys
 
 from hpcdoctor.cli.ask import (
     DEFAULT_SOCKET,
@@ -9,6 +8,7 @@ from hpcdoctor.cli.ask import (
     SilentDaemon,
     ask,
     print_answer,
+    print_refusal,
     terminal_width,
     wants_colour,
 )
@@ -16,14 +16,17 @@ from hpcdoctor.cli.ask import (
 
 def main(arguments: list[str]) -> int:
     # The common case first, without argparse and without reading any YAML.
+    silent = ""
     if arguments in ([], ["--json"]) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
         try:
             return from_daemon(DEFAULT_SOCKET, [], as_json=bool(arguments))
-        except (NoDaemon, SilentDaemon):
+        except NoDaemon:
             pass
+        except SilentDaemon as error:
+            silent = str(error)
     from hpcdoctor.cli.check_here import main as full
 
-    return full(arguments)
+    return full(arguments, silent=silent)
 
 
 def from_daemon(socket: str, names: list[str], *, as_json: bool) -> int:
@@ -33,8 +36,7 @@ def from_daemon(socket: str, names: list[str], *, as_json: bool) -> int:
     question = f'{{"type":"check","names":[{quoted}],{flags},"width":{terminal_width()}}}'
     code, text = ask(socket, question.encode())
     if code > 3:
-        os.write(2, text)
+        print_refusal(text)
         return code
     print_answer(text)
-    sys.stdout.flush()
     return code

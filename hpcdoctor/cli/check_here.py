@@ -1,9 +1,11 @@
 """What does `hpcdoctor check` do without a daemon, or on a recording or a log?"""
 
+import os
 import re
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,24 +14,30 @@ from hpcdoctor.checks.judge import Judge
 from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, terminal_width, wants_colour
 from hpcdoctor.cli.check import from_daemon
 from hpcdoctor.cli.parser import Parser, make_parser
-from hpcdoctor.definitions.yamlfile import did_you_mean
+from hpcdoctor.definitions.loader import load_definitions, load_settings
+from hpcdoctor.definitions.mistake import did_you_mean
+from hpcdoctor.definitions.profile import mounts_of
 from hpcdoctor.knowledge import Knowledge, load
 from hpcdoctor.model.finding import EXIT_CODE
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import parse_duration
-from hpcdoctor.model.reading import Look, ReadStatus
+from hpcdoctor.model.reading import Look, ReadStatus, Unavailable
+from hpcdoctor.model.text import visible
 from hpcdoctor.prober.local import Here, read_here
+from hpcdoctor.prober.looking import encode
 from hpcdoctor.probes import kernel_log
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Shape
-from hpcdoctor.report.document import report
+from hpcdoctor.report.document import Source, report
 from hpcdoctor.report.text import render
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 DEADLINE_SECONDS = 5.0
+LONGEST_APART_SECONDS = 3600.0
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, silent: str = "") -> int:
+    """Look, and print the report; `silent` says that the daemon has been asked in vain already."""
     parser = _parser()
     options = parser.parse_args(arguments)
     for name in options.name:
@@ -37,7 +45,13 @@ def main(arguments: list[str]) -> int:
             parser.error(f"{name!r} cannot be the name of a check")
     apart = _duration(parser, options.apart)
     elsewhere = bool(options.root or options.kernel_log)
-    if not elsewhere and not options.here and apart is None:
+    if elsewhere and options.here:
+        parser.error("--here is this machine; --root and --kernel-log are another one")
+    if options.root and options.apart and len(options.root) < 2:
+        parser.error("--apart needs two snapshots: give --root twice")
+    if silent:
+        print(f"hpcdoctor: {silent}; looking without it", file=sys.stderr)
+    elif not elsewhere and not options.here and apart is None:
         code = _ask_daemon(options.config, options.name, as_json=options.json)
         if code is not None:
             return code
@@ -45,24 +59,23 @@ def main(arguments: list[str]) -> int:
     checks = knowledge.checks
     for name in options.name:
         if name not in checks:
-            hint = did_you_mean(name, checks) or "; `hpcdoctor check` lists them all"
-            parser.error(f"no check is named {name!r}{hint}")
+            parser.error(_why_no_check(name, checks, options.config))
     if options.name:
         checks = {name: checks[name] for name in options.name}
     elif options.kernel_log and not options.root:
         checks = {n: c for n, c in checks.items() if c.definition.probe == "kernel_log"}
     knowledge = msgspec.structs.replace(knowledge, checks=checks)
+    source: Source
     if elsewhere:
         judge, now = _elsewhere(parser, knowledge, options.root, apart, options.kernel_log)
         source = "recording" if options.root else "log"
+        node = (options.root or options.kernel_log)[-1].resolve().name
     else:
         judge, now = _here(knowledge, apart)
         source = "probes"
-    node = knowledge.settings.node or socket.gethostname().partition(".")[0]
-    if elsewhere:
-        node = (options.root or options.kernel_log)[-1].name
+        node = knowledge.settings.node or socket.gethostname().partition(".")[0]
     whole = report(
-        node,
+        visible(node),
         judge.outcomes(),
         judge.findings.values(),
         judge.verdict(),
@@ -74,6 +87,16 @@ def main(arguments: list[str]) -> int:
     else:
         print(render(whole, width=terminal_width(), colour=wants_colour()), end="")
     return EXIT_CODE[whole.verdict]
+
+
+def _why_no_check(name: str, checks: Iterable[str], configuration: Path) -> str:
+    """Tell a check that the site has switched off from one that there never was."""
+    found = load_definitions(configuration).checks.get(name)
+    if found is not None:
+        place = found.source.place("enabled")
+        return f"the check {name!r} is switched off in {place.file}:{place.line}"
+    hint = did_you_mean(name, checks) or "; `hpcdoctor check` lists them all"
+    return f"no check is named {name!r}{hint}"
 
 
 def _parser() -> Parser:
@@ -110,16 +133,17 @@ def _duration(parser: Parser, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
         parser.error(f"--apart: {error}")
+    if not 0 < seconds <= LONGEST_APART_SECONDS:
+        parser.error(f"--apart {text}: between 1ms and 1h")
+    return seconds
 
 
 def _ask_daemon(configuration: Path, names: list[str], *, as_json: bool) -> int | None:
-    from hpcdoctor.definitions.loader import load_settings
-
+    path = load_settings(configuration).control_socket
     try:
-        path = load_settings(configuration).control_socket
         return from_daemon(str(path), names, as_json=as_json)
     except NoDaemon:
         return None
@@ -132,7 +156,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     """Look once; with --apart twice, so that what compares two looks has an answer."""
     host = Host.this_machine()
     host.visiting = True
-    host.extra_mounts = [str(mount) for mount in knowledge.profile.get("mounts", [])]
+    host.extra_mounts = mounts_of(knowledge.profile)
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
     probes = sorted({check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:
@@ -158,23 +182,26 @@ def _elsewhere(
     probes = sorted({check.definition.probe for check in knowledge.checks.values()})
     now = Instant("recorded", 0.0, time.time())
     memory: dict[str, object] = {}
+    host: Host | None = None
     for number, root in enumerate(roots):
-        if not root.is_dir():
+        if not os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where it may not look
             parser.error(f"--root {root}: there is no such folder")
-        host = Host.recorded(root)
-        boot_id = host.clock().boot_id
+        boot_id = Host.recorded(root).clock().boot_id
         now = Instant(boot_id, 86400.0 + number * (apart or 10.0), now.wall)
         host = Host.recorded(root, now)
         host.memory = memory
         for look in read_here(probes, host, DEADLINE_SECONDS):
-            judge.judge(look)
+            judge.judge(_as_sent(look))
     for path in logs:
-        if not path.is_file():
-            parser.error(f"--kernel-log {path}: there is no such file")
         try:
-            messages = kernel_log.read_file(path)
-        except ValueError as error:
-            parser.error(f"--kernel-log {path}: {error}")
+            messages = kernel_log.read_file(path, host)
+        except Unavailable as error:
+            parser.error(f"--kernel-log: {error}")
         readings = [msgspec.to_builtins(message) for message in messages]
         judge.judge(Look("kernel_log", ReadStatus.READ, now, readings=readings))
     return judge, now
+
+
+def _as_sent(look: Look) -> Look:
+    """Return the look as the prober would send it: a hostile file name may be no text at all."""
+    return msgspec.json.decode(encode(look), type=Look)

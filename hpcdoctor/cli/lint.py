@@ -6,7 +6,7 @@ from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.definitions.loader import load_definitions, load_settings
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.definitions.yamlfile import DefinitionError
-from hpcdoctor.knowledge import check_settings, resolve
+from hpcdoctor.knowledge import resolve
 
 WRONG_CONFIGURATION = 78
 
@@ -20,9 +20,8 @@ def main(arguments: list[str]) -> int:
     settings = Settings()
     try:
         settings = load_settings(options.config)
-        check_settings(settings, options.config)
     except DefinitionError as error:
-        problems.append(error)
+        problems += error.every
     definitions = load_definitions(options.config, settings.profile)
     knowledge, more = resolve(settings, options.config, definitions)
     problems += more

@@ -1,19 +1,23 @@
 """How does a command that needs the daemon ask it, and what does it say where there is none?"""
 
-import os
 import sys
 from pathlib import Path
 
 import msgspec
 
-from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask, print_answer
+from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask, print_answer, print_refusal
 from hpcdoctor.definitions.loader import load_settings
+from hpcdoctor.model.text import visible
 
 NO_DAEMON = 69  # sysexits: EX_UNAVAILABLE
 
 
 def order(configuration: Path, question: dict[str, object]) -> int:
     """Ask, print the answer, and return its exit code."""
+    # What was typed may be no UTF-8, and JSON is.
+    question = {
+        key: visible(value) if isinstance(value, str) else value for key, value in question.items()
+    }
     path = load_settings(configuration).control_socket
     try:
         code, text = ask(str(path), msgspec.json.encode(question))
@@ -28,7 +32,7 @@ def order(configuration: Path, question: dict[str, object]) -> int:
         print(f"hpcdoctor: {error}; `journalctl -u hpcdoctor` says why", file=sys.stderr)
         return NO_DAEMON
     if code:
-        os.write(2, text)
+        print_refusal(text)
     else:
         print_answer(text)
     return code

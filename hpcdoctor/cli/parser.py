@@ -1,28 +1,45 @@
 """How do the commands read their options? argparse, with our exit code for wrong usage."""
 
 import argparse
+import stat
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from hpcdoctor.definitions.settings import CONFIGURATION
+from hpcdoctor.model.text import visible
 
 USAGE = 64
+
+
+def _folder(text: str) -> Path:
+    """A folder that is named but not there is a slip of the hand, not a wish for the defaults."""
+    path = Path(text)
+    if path == CONFIGURATION:
+        return path
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise argparse.ArgumentTypeError(f"{text}: {reason}") from None
+    return path
 
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where the help is."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see `{self.prog} --help`", file=sys.stderr)
+        said = visible(" ".join(message.split()))
+        print(f"{self.prog}: {said}; see `{self.prog} --help`", file=sys.stderr)
         raise SystemExit(USAGE)
 
 
 def make_parser(command: str, description: str) -> Parser:
-    parser = Parser(prog=f"hpcdoctor {command}", description=description)
+    parser = Parser(prog=f"hpcdoctor {command}", description=description, allow_abbrev=False)
     parser.add_argument(
         "--config",
-        type=Path,
+        type=_folder,
         default=CONFIGURATION,
         metavar="FOLDER",
         help=f"where hpcdoctor.yaml and the site's own files are (default: {CONFIGURATION})",

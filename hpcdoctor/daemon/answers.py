@@ -10,6 +10,7 @@ import structlog
 from hpcdoctor.daemon.callers import Caller, Right
 from hpcdoctor.daemon.control import Answer, Check, Hold, Question, Release, Status
 from hpcdoctor.daemon.pipeline import Pipeline
+from hpcdoctor.definitions.mistake import did_you_mean
 from hpcdoctor.lifecycle.inputs import HoldLifted, HoldOrdered, Input, Released
 from hpcdoctor.model.finding import EXIT_CODE, worst
 from hpcdoctor.model.instant import Instant
@@ -77,8 +78,10 @@ class Answers:
     def _check(self, question: Check, caller: Caller) -> Answer:
         unknown = [n for n in question.names if n not in self._pipeline.judge.checks]
         if unknown:
-            names = ", ".join(visible(name, 60) for name in unknown)
-            text = f"hpcdoctor: no check is named {names}; `hpcdoctor check` lists them all\n"
+            name = unknown[0]
+            hint = did_you_mean(name, self._pipeline.judge.checks)
+            hint = hint or "; `hpcdoctor check` lists them all"
+            text = f"hpcdoctor: no check is named {visible(name, 60)!r}{hint}\n"
             return Answer(text, WRONG_USAGE)
         whole = self.report(question.names)
         if caller.right < Right.DETAILS:

@@ -9,8 +9,9 @@ from functools import cached_property
 
 import msgspec
 
+from hpcdoctor.definitions.convert import convert
 from hpcdoctor.definitions.loader import data_folder
-from hpcdoctor.definitions.yamlfile import DefinitionError, Located, convert, load_yaml
+from hpcdoctor.definitions.yamlfile import DefinitionError, Located, load_yaml
 from hpcdoctor.model.kernel_record import KERNEL
 from hpcdoctor.model.quantity import parse_duration
 

@@ -3,7 +3,7 @@
 Names are resolved later, in knowledge.py: this room knows the shape of one file at a time.
 """
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,18 +11,15 @@ import msgspec
 
 from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
+from hpcdoctor.definitions.convert import convert
+from hpcdoctor.definitions.folder import find_strays, read_file, read_folder
+from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean, raise_all
+from hpcdoctor.definitions.profile import Profile
 from hpcdoctor.definitions.remediation import Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
-from hpcdoctor.definitions.yamlfile import (
-    DefinitionError,
-    Located,
-    convert,
-    load_yaml,
-    merge,
-    plain,
-    why_not_trusted,
-)
+from hpcdoctor.definitions.settings_check import FILE_NAME, problems_of
+from hpcdoctor.definitions.yamlfile import Located, merge, plain
 
 T = TypeVar("T")
 
@@ -45,6 +42,8 @@ class Definitions(msgspec.Struct, frozen=True):
     catalogs: dict[str, Defined[Catalog]]
     profile: Located | None
     problems: list[DefinitionError]
+    # Names of files that are there and could not be used: who refers to them made no mistake.
+    broken: frozenset[str] = frozenset()
 
 
 def data_folder(name: str) -> Path:
@@ -60,24 +59,37 @@ def load_settings(configuration: Path = CONFIGURATION) -> Settings:
     Raise DefinitionError where the file is wrong or may be written by others.
     """
     path = configuration / SETTINGS_FILE
-    if not path.exists():
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return Settings()
-    if reason := why_not_trusted(path):
-        raise DefinitionError(f"is not used: {reason}", path)
-    return convert(load_yaml(path), Settings)
+    except OSError as error:
+        raise DefinitionError(f"cannot be read: {error.strerror}", path) from error
+    source = read_file(path, check_owner=True)
+    settings = convert(source, Settings)
+    raise_all(list(problems_of(settings, source)))
+    return settings
 
 
 def load_definitions(
     configuration: Path = CONFIGURATION, profile: str | None = None
 ) -> Definitions:
     """Return all definitions, shipped and the site's; collect mistakes instead of stopping."""
-    problems: list[DefinitionError] = []
-    checks = _load_kind("checks", "check", Check, configuration, problems)
-    rules = _load_kind("rules", "rule", Rule, configuration, problems)
-    remediations = _load_kind("remediations", "remediation", Remediation, configuration, problems)
-    catalogs = _load_kind("catalogs", "catalog", Catalog, configuration, problems)
-    chosen = _load_profile(profile, configuration, problems) if profile else None
-    return Definitions(checks, rules, remediations, catalogs, chosen, problems)
+    problems: list[DefinitionError] = list(find_strays(configuration))
+    broken: set[str] = set()
+
+    def load(folder: str, key: str, shape: type[T]) -> dict[str, Defined[T]]:
+        return _load_kind(folder, key, shape, configuration, problems, broken)
+
+    return Definitions(
+        checks=load("checks", "check", Check),
+        rules=load("rules", "rule", Rule),
+        remediations=load("remediations", "remediation", Remediation),
+        catalogs=load("catalogs", "catalog", Catalog),
+        profile=_load_profile(profile, configuration, problems) if profile else None,
+        problems=problems,
+        broken=frozenset(broken),
+    )
 
 
 def load_profile(name: str | None, configuration: Path = CONFIGURATION) -> dict[str, Any]:
@@ -86,79 +98,80 @@ def load_profile(name: str | None, configuration: Path = CONFIGURATION) -> dict[
         return {}
     problems: list[DefinitionError] = []
     found = _load_profile(name, configuration, problems)
-    if problems:
-        raise problems[0]
+    raise_all(problems)
     return as_plain(found) if found is not None else {}
 
 
 def _load_kind(
-    folder: str, key: str, shape: type[T], configuration: Path, problems: list[DefinitionError]
+    folder: str,
+    key: str,
+    shape: type[T],
+    configuration: Path,
+    problems: list[DefinitionError],
+    broken: set[str],
 ) -> dict[str, Defined[T]]:
     defined: dict[str, Defined[T]] = {}
-    shipped = _read_folder(data_folder(folder), False, problems)
-    site = _read_folder(configuration / folder, True, problems)
+    before = len(problems)
+    shipped = read_folder(data_folder(folder), problems, check_owner=False)
+    site = read_folder(configuration / folder, problems, check_owner=True)
+    broken.update(problem.file.stem for problem in problems[before:])
     for name in sorted({*shipped, *site}):
-        if name not in shipped:
-            merged = site[name]
-        elif name in site:
-            merged = merge(shipped[name], site[name])
-        else:
-            merged = shipped[name]
-        if key not in merged and folder == "catalogs":
+        merged = _laid_over(shipped.get(name), site.get(name))
+        if key not in merged and folder == "catalogs" and name in shipped:
             continue  # a table of another shape, read by the one probe that knows it
         try:
-            if merged.get(key, name) != name:
-                raise merged.error(
-                    f"`{key}: {merged[key]}` does not match the file's name `{name}`", key
-                )
+            if name in site and name not in shipped and key not in merged:
+                raise _not_new(name, key, merged, shipped)
+            if merged.get(key) != name:
+                written = merged.get(key)
+                raise merged.error(f"`{key}: {written}` is not the file's name, `{name}`", key)
             defined[name] = Defined(convert(merged, shape), merged)
         except DefinitionError as error:
-            problems.append(error)
+            problems += error.every
+            broken.add(name)
     return defined
 
 
-def _read_folder(
-    folder: Path, check_owner: bool, problems: list[DefinitionError]
-) -> dict[str, Located]:
-    found: dict[str, Located] = {}
-    for path in _yaml_files(folder):
-        try:
-            if check_owner and (reason := why_not_trusted(path)):
-                raise DefinitionError(f"is not used: {reason}", path)
-            content = load_yaml(path)
-            if path.stem in found:
-                raise DefinitionError(f"the same name stands in {found[path.stem].file}", path)
-        except DefinitionError as error:
-            problems.append(error)
-        else:
-            found[path.stem] = content
+def _not_new(name: str, key: str, content: Located, shipped: dict[str, Located]) -> DefinitionError:
+    """Say what is missing where a site's file neither changes something nor is whole itself."""
+    hint = did_you_mean(name, shipped) or f"; a new one begins with `{key}: {name}`"
+    return content.error(f"nothing that is shipped is named `{name}`{hint}")
+
+
+def _laid_over(shipped: Located | None, site: Located | None) -> Located:
+    if shipped is not None and site is not None:
+        return merge(shipped, site)
+    found = site if shipped is None else shipped
+    assert found is not None  # noqa: S101  # the name came from one of the two
     return found
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.rglob("*.yaml"))
 
 
 def _load_profile(
     name: str, configuration: Path, problems: list[DefinitionError]
 ) -> Located | None:
-    for folder, is_site in ((configuration / "profiles", True), (data_folder("profiles"), False)):
-        path = folder / f"{name}.yaml"
-        if not path.exists():
-            continue
-        try:
-            if is_site and (reason := why_not_trusted(path)):
-                raise DefinitionError(f"is not used: {reason}", path)
-            return load_yaml(path)
-        except DefinitionError as error:
-            problems.append(error)
-            return None
-    problems.append(
-        DefinitionError(
-            f"there is no profile `{name}`", configuration / "profiles" / f"{name}.yaml"
-        )
-    )
-    return None
+    """Return the profile, a site's file laid over the shipped one of the same name."""
+    file = f"{name}.yaml"
+    layers: dict[bool, Located] = {}
+    folders = {False: data_folder("profiles"), True: configuration / "profiles"}
+    try:
+        if FILE_NAME.fullmatch(name) is None:
+            raise DefinitionError(f"`{name}` cannot be the name of a profile", configuration)
+        for is_site, folder in folders.items():
+            if os.path.lexists(folder / file):
+                layers[is_site] = read_file(folder / file, check_owner=is_site)
+        if not layers:
+            known = {path.stem for folder in folders.values() for path in folder.glob("*.yaml")}
+            hint = did_you_mean(name, known) or f"; there are {', '.join(sorted(known))}"
+            raise DefinitionError(f"there is no such profile{hint}", folders[True] / file)
+        merged = _laid_over(layers.get(False), layers.get(True))
+        if merged.get("profile") != name:
+            written = merged.get("profile")
+            raise merged.error(f"`profile: {written}` is not the file's name, `{name}`", "profile")
+        convert(merged, Profile)
+    except DefinitionError as error:
+        problems += error.every
+        return None
+    return merged
 
 
 def as_plain(source: Located) -> dict[str, Any]:

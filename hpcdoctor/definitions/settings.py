@@ -28,8 +28,8 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Limit(_Section, frozen=True, kw_only=True):
     """How many nodes of a partition may be out by hpcdoctor: the larger of the two."""
 
-    nodes: int = 1
-    share_ratio: float = 0.02
+    nodes: int = 1  # always allowed
+    share_ratio: float = 0.02  # of the nodes of the partition
 
 
 class Slurm(_Section, frozen=True, kw_only=True):
@@ -46,11 +46,11 @@ class Mqtt(_Section, frozen=True, kw_only=True):
     host: str
     port: int = 1883
     ca_file: str | None = None  # TLS is used when this is set
-    cert_file: str | None = None
-    key_file: str | None = None
+    cert_file: str | None = None  # the node's own, where the broker asks for one
+    key_file: str | None = None  # goes with cert_file
     username: str | None = None
     password_file: str | None = None
-    keepalive_seconds: int = 60
+    keepalive_seconds: int = 60  # how soon the broker notices that this node is gone
 
 
 class Metrics(_Section, frozen=True, kw_only=True):
@@ -63,26 +63,25 @@ class Metrics(_Section, frozen=True, kw_only=True):
 class Settings(_Section, frozen=True, kw_only=True):
     """hpcdoctor.yaml; every key may be left out."""
 
-    cluster: str = "cluster"
+    cluster: str = "cluster"  # as it stands in the topics of the broker
     node: str | None = None  # default: the host name up to the first dot
-    mode: Mode = Mode.SHADOW
-    authority: Authority = Authority.NODE
-    scheduler: SchedulerName = SchedulerName.NONE
+    mode: Mode = Mode.SHADOW  # how far any rule may go on this node
+    authority: Authority = Authority.NODE  # who drains: this node, the fleet, somebody else
+    scheduler: SchedulerName = SchedulerName.NONE  # what drains and resumes
     slurm: Slurm = Slurm()
     limit: Limit = Limit()
     remediations: list[str] = []  # none runs until it is named here
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None
     profile: str | None = None  # name of a file in profiles/
-    tick: str = "5s"
-    probation: str = "24h"
-    boot_quiet: str = "10m"
-    spool_age: str = "7d"
-    spool_size: str = "64MiB"
+    tick: str = "5s"  # between two looks; each check comes in multiples of it
+    probation: str = "24h"  # back in service and watched; a repeat goes on where it stopped
+    spool_age: str = "7d"  # how long events are kept that nobody has acknowledged
+    spool_size: str = "64MiB"  # how much of them; beyond it, readings and findings go first
     user: str = "hpcdoctor"  # of the daemon
-    run_directory: str = "/run/hpcdoctor"
-    state_directory: str = "/var/lib/hpcdoctor"
-    helper_state_directory: str = "/var/lib/hpcdoctor-helper"
+    run_directory: str = "/run/hpcdoctor"  # of the sockets
+    state_directory: str = "/var/lib/hpcdoctor"  # of the daemon's database
+    helper_state_directory: str = "/var/lib/hpcdoctor-helper"  # of the helper's journal
 
     @property
     def control_socket(self) -> Path:

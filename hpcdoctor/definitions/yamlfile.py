@@ -1,38 +1,35 @@
 """How is a YAML file read, so that every mistake can be answered with its file and line?
 
-The only file that parses YAML. Mappings remember where each key stood; duplicate keys, aliases and
-tags are refused, since PyYAML would let the last one win or build what nobody wrote.
+The only file that parses YAML. Mappings remember where each key stood. What YAML 1.1 would make of
+a word behind its writer's back is refused: duplicate keys, aliases, tags, `no` for false, octals.
 """
 
-import difflib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import yaml
 
+from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean
+
+__all__ = [
+    "DefinitionError",
+    "Located",
+    "Place",
+    "did_you_mean",
+    "load_yaml",
+    "merge",
+    "parse_yaml",
+    "plain",
+]
+
 LIMIT_BYTES = 1 << 20
-
-T = TypeVar("T")
-
-
-class DefinitionError(Exception):
-    """One mistake in one file: where, which key, and what to do."""
-
-    def __init__(self, message: str, file: Path | str, line: int = 0, key: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.file = Path(file)
-        self.line = line
-        self.key = key
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else str(self.file)
-        return f"{place}: {self.message}"
+LIMIT_NESTING = 50
+TOO_DEEP = f"is nested more than {LIMIT_NESTING} deep"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -67,6 +64,9 @@ class _Loader(yaml.CSafeLoader):
 
     file: Path
 
+    def refuse(self, node: yaml.Node, message: str) -> DefinitionError:
+        return DefinitionError(message, self.file, node.start_mark.line + 1)
+
 
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
     located = Located(loader.file, node.start_mark.line + 1)
@@ -74,10 +74,8 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
         line = key_node.start_mark.line + 1
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, (str, int)) or isinstance(key, bool):
-            hint = "; YAML reads on, off, yes and no as true or false: quote it" * isinstance(
-                key, bool
-            )
-            raise DefinitionError(f"the key `{key}` is not a text{hint}", loader.file, line)
+            hint = "" if key_node.id == "scalar" else "; quote a text that begins with { or ["
+            raise DefinitionError(f"the key `{_short(key)}` is not a text{hint}", loader.file, line)
         name = str(key)
         if name in located:
             first = located.places[name].line
@@ -89,13 +87,67 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
     return located
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+# A plain word is taken as a number only where that number is what the writer sees.
+_PLAIN_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_PLAIN_FLOAT = re.compile(r"[-+]?(?:[0-9]*\.[0-9]+|[0-9]+\.)(?:[eE][-+]?[0-9]+)?")
+
+
+def _construct_bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    value = bool(loader.construct_yaml_bool(node))
+    if node.value not in ("true", "false"):
+        meant = str(value).lower()
+        message = f"YAML reads `{node.value}` as {meant}; write {meant}, or quote it to mean a text"
+        raise loader.refuse(node, message)
+    return value
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = int(loader.construct_yaml_int(node))
+    if _PLAIN_INT.fullmatch(node.value) is None:
+        message = f"YAML reads `{node.value}` as {value}; write that, or quote it to mean a text"
+        raise loader.refuse(node, message)
+    return value
+
+
+def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = float(loader.construct_yaml_float(node))
+    if _PLAIN_FLOAT.fullmatch(node.value) is None:
+        message = f"YAML reads `{node.value}` as {value:g}; write a plain number, or quote a text"
+        raise loader.refuse(node, message)
+    return value
+
+
+def _refuse_time(loader: _Loader, node: yaml.ScalarNode) -> None:
+    raise loader.refuse(node, f"YAML reads `{node.value}` as a date; quote it to mean a text")
+
+
+def _refuse_tag(loader: _Loader, node: yaml.Node) -> None:
+    if node.tag == _TYPE + "merge":
+        raise loader.refuse(node, "merge keys (<<) are not used here; write the keys out")
+    if node.tag.startswith("!"):
+        raise loader.refuse(node, f"`{_short(node.tag)}`: quote a text that begins with `!`")
+    raise loader.refuse(node, "tags (!!) are not used here; leave it out")
+
+
+_TYPE = "tag:yaml.org,2002:"
+_Loader.add_constructor(_TYPE + "map", _construct_mapping)
+_Loader.add_constructor(_TYPE + "bool", _construct_bool)
+_Loader.add_constructor(_TYPE + "int", _construct_int)
+_Loader.add_constructor(_TYPE + "float", _construct_float)
+_Loader.add_constructor(_TYPE + "timestamp", _refuse_time)
+for _name in ("set", "omap", "pairs", "binary"):
+    _Loader.add_constructor(_TYPE + _name, _refuse_tag)
+_Loader.add_constructor(None, _refuse_tag)
 
 
 def load_yaml(path: Path) -> Located:
     """Return the one mapping that the file holds; raise DefinitionError for anything else."""
     try:
-        with path.open("rb") as stream:
+        # A FIFO in the folder must not hold us up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DefinitionError("is not a plain file", path)
             text = stream.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise DefinitionError(f"cannot be read: {error.strerror}", path) from error
@@ -106,9 +158,12 @@ def load_yaml(path: Path) -> Located:
 
 def parse_yaml(text: bytes, path: Path) -> Located:
     """Parse `text` as if it stood in `path`."""
+    text = text.removeprefix(b"\xef\xbb\xbf")  # as some editors begin a file
+    _refuse_junk(text, path)
     try:
-        if b"&" in text or b"*" in text:  # the second pass is for the few files that may hold one
-            _refuse_aliases(text, path)
+        # The second pass is for the few files that may hold one.
+        if b"&" in text or b"*" in text or _may_be_deep(text):
+            _refuse_aliases_and_depth(text, path)
         loader = _Loader(text)
         loader.file = path
         try:
@@ -116,14 +171,14 @@ def parse_yaml(text: bytes, path: Path) -> Located:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise DefinitionError(f"is not YAML: {error.problem}", path, line) from error
+        raise _not_yaml(error, text, path) from error
     except yaml.YAMLError as error:
-        raise DefinitionError(f"is not YAML: {error}", path) from error
-    except ValueError as error:  # a date or number that is none, such as 2026-13-45
-        raise DefinitionError(
-            f"holds a value that YAML cannot read: {error}; quote it", path
-        ) from error
+        raise DefinitionError(f"is not YAML: {_short(error)}", path) from error
+    except RecursionError:
+        raise DefinitionError(TOO_DEEP, path) from None
+    except (ValueError, OverflowError) as error:  # a number of 5000 digits, for one
+        message = f"holds a value that YAML cannot read: {_short(error)}; quote it"
+        raise DefinitionError(message, path) from error
     if content is None:
         return Located(path, 1)
     if not isinstance(content, Located):
@@ -131,13 +186,76 @@ def parse_yaml(text: bytes, path: Path) -> Located:
     return content
 
 
-def _refuse_aliases(text: bytes, path: Path) -> None:
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+
+
+def _refuse_junk(text: bytes, path: Path) -> None:
+    """Refuse what is no text, and say in which line."""
+    try:
+        shown = text.decode()
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 (byte 0x{text[error.start]:02x}); save it as UTF-8"
+        raise DefinitionError(message, path, line) from None
+    if found := _CONTROL.search(shown):
+        line = shown.count("\n", 0, found.start()) + 1
+        message = f"holds the control character {found[0]!r}; is this a text file?"
+        raise DefinitionError(message, path, line)
+
+
+# Composing is recursion in C, and a C stack that is exhausted is a crash that nothing catches.
+_STEEP = re.compile(rb"^[ \-?:]{500}", re.MULTILINE)
+_MANY_BRACKETS = 1000
+
+
+def _may_be_deep(text: bytes) -> bool:
+    brackets = text.count(b"[") + text.count(b"{")
+    return brackets > _MANY_BRACKETS or _STEEP.search(text) is not None
+
+
+def _refuse_aliases_and_depth(text: bytes, path: Path) -> None:
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            line = event.start_mark.line + 1 if event.start_mark else 0
-            raise DefinitionError(
-                "anchors and aliases (& and *) are not used here; write it out", path, line
-            )
+            message = "anchors and aliases (& and *) are not used here; write it out"
+            raise DefinitionError(f"{message}, or quote a text that begins so", path, line)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > LIMIT_NESTING:
+                raise DefinitionError(TOO_DEEP, path, line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+# What the parser says, and what people most often did.
+_HINTS = {
+    "mapping values are not allowed": 'quote a text that holds ": "',
+    "another document": "one file holds one definition, without `---` in its middle",
+    "cannot start any token": "quote a text that begins with @, ` or %",
+    "expected <block end>": "check the indentation; a text that holds quotes stands in single ones",
+    "did not find expected key": "check the indentation, and that all quotes are closed",
+    "did not find expected '-'": "check the indentation of the list",
+    "expected ',' or": 'quote a text that begins with { or [, as in "{gpu} …"',
+    "could not find expected ':'": "a key needs a colon and a space after it",
+    "end of stream": "a quote or a bracket is not closed",
+}
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: bytes, path: Path) -> DefinitionError:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
+    problem = _short(error.problem or error.context or "it cannot be read")
+    hint = next((f"; {hint}" for said, hint in _HINTS.items() if said in problem), "")
+    lines = text.decode().split("\n")
+    if mark is not None and line <= len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
+        hint = "; indent with spaces, not with a tab"
+    return DefinitionError(f"is not YAML: {problem}{hint}", path, line)
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def merge(shipped: Located, site: Located) -> Located:
@@ -155,99 +273,6 @@ def merge(shipped: Located, site: Located) -> Located:
         )
         merged.places[key] = site.places[key]
     return merged
-
-
-_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
-_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
-
-
-def convert(located: Located, shape: type[T]) -> T:
-    """Return the mapping as the struct `shape`; raise DefinitionError with place and likely fix."""
-    try:
-        return msgspec.convert(located, shape)
-    except msgspec.ValidationError as error:
-        raise _explain(located, shape, str(error)) from None
-
-
-def _explain(located: Located, shape: type[Any], text: str) -> DefinitionError:
-    path = _PATH.search(text)
-    message = _PATH.sub("", text)
-    where, key = _walk(located, path["path"] if path else "")
-    if unknown := _UNKNOWN.search(message):
-        field = unknown["field"]
-        return where.error(
-            f"there is no key `{field}` here{did_you_mean(field, _keys(shape, where, located))}",
-            field,
-        )
-    if missing := _MISSING.search(message):
-        return where.error(f"the key `{missing['field']}` is missing", key)
-    message = message.replace(
-        "Expected `str`, got `bool`", "a text is due here, not true or false; quote it"
-    )
-    for number in ("int", "float"):
-        message = message.replace(
-            f"Expected `str`, got `{number}`", "a text is due here, not a number; quote it"
-        )
-    message = message.replace("Expected", "expected").replace(
-        "Invalid enum value", "no such value:"
-    )
-    return where.error(f"`{key}`: {message}" if key else message, key)
-
-
-def _keys(shape: type[Any], where: Located, whole: Located) -> Iterable[str]:
-    """Return the keys that the struct at fault knows; of the whole file if it is nested."""
-    if where is whole:
-        return [field.encode_name for field in msgspec.structs.fields(shape)]
-    nested: list[str] = []
-    for field in msgspec.structs.fields(shape):
-        for candidate in getattr(field.type, "__args__", (field.type,)):
-            if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
-                nested.extend(inner.encode_name for inner in msgspec.structs.fields(candidate))
-    return nested
-
-
-def _walk(located: Located, path: str) -> tuple[Located, str]:
-    """Follow msgspec's path as far as there are mappings; return the last one and the key in it."""
-    where, key = located, ""
-    for part in re.findall(r"\.([\w-]+)", path):
-        if key:
-            inner = where.get(key)
-            if not isinstance(inner, Located):
-                break
-            where = inner
-        key = part
-    if key and isinstance(where.get(key), Located) and path.endswith(key):
-        return where[key], ""
-    return where, key
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean `x`?" for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
-def why_not_trusted(path: Path) -> str | None:
-    """Return why nothing may be loaded from `path`, or None.
-
-    A file that steers a root process must be owned by root (or by whoever runs this, if that is
-    not root) and writable by nobody else, and so must every folder above it; a sticky folder such
-    as /tmp is as good, since others cannot replace what is in it.
-    """
-    owners = {0, os.geteuid()}
-    for part in (path, *path.absolute().parents):
-        try:
-            status = part.stat()
-        except OSError as error:
-            return f"{part} cannot be looked at: {error.strerror}"
-        if status.st_uid not in owners:
-            return f"{part} belongs to user {status.st_uid}, not to root; chown root {part}"
-        if status.st_mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode):
-            continue
-        if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0):
-            return f"{part} may be written by others than root; chmod go-w {part}"
-    return None
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # whatever YAML can hold

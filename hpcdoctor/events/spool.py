@@ -27,7 +27,7 @@ SIZE_BYTES = 64 * 2**20
 # A full spool is emptied this far, so that one loss is told for many events and not one for each.
 EMPTIED_TO_RATIO = 0.9
 OVERHEAD_BYTES = 128  # of a row in the file beside its payload: numbers, boot id, indexes
-LONGEST_RANGE = 10_000  # events that are read for one request to send again
+LONGEST_RANGE = 100  # events of a range that are in memory at once
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS spool_head (
@@ -190,14 +190,16 @@ class Spool:
             self._drop_received()
         return True
 
-    def range(self, stream: str, first: int, last: int) -> list[Outgoing]:
-        """Return what is still there of a range, to be sent again; nothing of a foreign stream."""
+    def range(
+        self, stream: str, first: int, last: int, limit: int = LONGEST_RANGE
+    ) -> list[Outgoing]:
+        """Return the first of what is still there of a range; nothing of a foreign stream."""
         if stream != self.stream:
             return []
         rows = self._connection.execute(
             "SELECT sequence, type, payload FROM spool WHERE sequence BETWEEN ? AND ? "
             "ORDER BY sequence LIMIT ?",
-            (first, last, LONGEST_RANGE),
+            (first, last, limit),
         )
         return [Outgoing(*row) for row in rows]
 

@@ -23,6 +23,7 @@ LOOK_SECONDS = 60.0
 OVER_LIMIT_SECONDS = 60.0
 REFUSED_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 300.0
+LATE_SECONDS = 3600.0  # a frozen controller carries out, when it wakes, what was sent to it
 
 
 def answered(
@@ -49,6 +50,8 @@ def _try_later(node: Node, result: ActionResult, now: Instant, context: Context)
         pause = min(LONGEST_PAUSE_SECONDS, 2.0**failures)
     again = now.plus(pause * (0.75 + context.jitter / 2))
     node = change(node, failures=failures)
+    if result.operation is Operation.DRAIN and result.result is Result.NO_ANSWER:
+        node = change(node, late_until=now.plus(LATE_SECONDS))
     if result.operation is Operation.READ:
         return change(node, look_at=again)
     return enter(node, node.state, result.message, now, retry_at=again)
@@ -108,9 +111,7 @@ def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> N
     if found is None:
         return node
     decision = node.decision if wants_drain(node) else _adopted_decision(view)
-    incident = Incident(
-        id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision, attempt=node.looks
-    )
+    incident = Incident(id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision)
     quarantine = Quarantine(
         incident=incident.id,
         epoch=incident.epoch,
@@ -129,6 +130,8 @@ def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> N
         verify_until=now.plus(context.verify_seconds),
         look_at=now.plus(LOOK_SECONDS),
         retry_at=None,
+        # Another store may have asked under this incident's name before; start beyond all of that.
+        asked=max(node.asked, int(now.wall)),
     )
 
 
@@ -186,7 +189,9 @@ def _without_claim(node: Node, view: SchedulerView, now: Instant) -> tuple[Node,
         return node, []
     if node.state in (State.HANDED_OVER, State.PROBATION):
         return node, []
-    return change(node, look_at=None), []
+    if node.late_until is not None and not now.reached(node.late_until):
+        return node, []  # it may still come: look again
+    return change(node, look_at=None, late_until=None), []
 
 
 def _taken_over(

@@ -30,6 +30,7 @@ from hpcdoctor.lifecycle.moves import (
     change,
     end_incident,
     enter,
+    leave_waiting,
     look_at_scheduler,
     wants_drain,
 )
@@ -105,7 +106,7 @@ def _decided(
             again = _again(node.incident, decided.act, now, context)
             return _want_drain(change(node, incident=again), now, context)
         case State.WAITING if not wants_drain(node) and node.pending is None:
-            return end_incident(node, "what asked for a drain has cleared", now), []
+            return leave_waiting(node, "what asked for a drain has cleared", now)
         case State.DRAINING | State.DRAINED | State.VERIFYING | State.HANDED_OVER if (
             not wants_drain(node) and _resumes_when_clear(node)
         ):
@@ -121,7 +122,7 @@ def _again(
     """The same story goes on with its next epoch; a new one begins where the mark is used up."""
     if incident.epoch >= LAST_EPOCH:
         return Incident(id=context.incident_id, epoch=1, opened=now, decision=decision)
-    return change(incident, epoch=incident.epoch + 1, attempt=0, decision=decision)
+    return change(incident, epoch=incident.epoch + 1, decision=decision)
 
 
 def _resumes_when_clear(node: Node) -> bool:
@@ -181,7 +182,7 @@ def _by_time(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask
         case State.WAITING if retry:
             node = change(node, retry_at=None)
             if not wants_drain(node):
-                return end_incident(node, "what asked for a drain has cleared", now), []
+                return leave_waiting(node, "what asked for a drain has cleared", now)
             return _want_drain(node, now, context)
         case State.PROBATION if (
             node.probation_until is not None
@@ -227,4 +228,6 @@ def _released(node: Node, release: Release, now: Instant) -> tuple[Node, list[As
         return change(node, releasing=release), [acknowledge]
     if node.incident is None:
         return node, [acknowledge]
-    return end_incident(node, f"released by {release.who}: {release.why}", now), [acknowledge]
+    because = f"released by {release.who}: {release.why}"
+    node, asks = leave_waiting(change(node, releasing=release), because, now)
+    return node, [acknowledge, *asks]

@@ -13,6 +13,8 @@ from hpcdoctor.model.text import reason_line
 
 S = TypeVar("S", bound=Struct)
 
+LATE_LOOK_SECONDS = 60.0
+
 
 def change(struct: S, **changes: Any) -> S:  # noqa: ANN401  # the struct's own fields
     return structs.replace(struct, **changes)
@@ -28,8 +30,16 @@ def wants_drain(node: Node) -> bool:
     return node.decision.want in QUARANTINES
 
 
+def leave_waiting(node: Node, because: str, now: Instant) -> tuple[Node, list[Ask]]:
+    """End an incident that never got its drain; where it may have got it unseen, look first."""
+    if node.late_until is not None:
+        return look_at_scheduler(change(node, retry_at=None))
+    return end_incident(node, because, now), []
+
+
 def end_incident(node: Node, because: str, now: Instant) -> Node:
     """The story is over: the node is healthy, and what is left of it is in the events."""
+    late = node.late_until is not None and not now.reached(node.late_until)
     return enter(
         node,
         State.HEALTHY,
@@ -41,7 +51,8 @@ def end_incident(node: Node, because: str, now: Instant) -> Node:
         probation_until=None,
         verify_until=None,
         retry_at=None,
-        look_at=None,
+        look_at=now.plus(LATE_LOOK_SECONDS) if late else None,
+        late_until=node.late_until if late else None,
         failures=0,
     )
 
@@ -63,15 +74,14 @@ def look_at_scheduler(node: Node) -> tuple[Node, list[Ask]]:
 
 def _next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
     """Number the next action; its id is never used twice, so no answer can be mistaken."""
-    incident = node.incident
+    node = change(node, asked=node.asked + 1)
+    incident, quarantine = node.incident, node.quarantine
     if incident is None:
-        action = Action(id=f"look.0.{node.looks + 1}", operation=operation)
-        return change(node, pending=action.id, looks=node.looks + 1), action
-    incident = change(incident, attempt=incident.attempt + 1)
+        action = Action(id=f"look.0.{node.asked}", operation=operation)
+        return change(node, pending=action.id), action
     decision = incident.decision
-    quarantine = node.quarantine
     action = Action(
-        id=f"{incident.id}.{incident.epoch}.{incident.attempt}",
+        id=f"{incident.id}.{incident.epoch}.{node.asked}",
         operation=operation,
         mark=incident.mark,
         reason=reason_line(incident.mark, decision.object, decision.label, decision.rule)
@@ -80,4 +90,4 @@ def _next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
         claimed_by=quarantine.claimed_by if quarantine else "",
         claimed_at=quarantine.claimed_at if quarantine else "",
     )
-    return change(node, incident=incident, pending=action.id), action
+    return change(node, pending=action.id), action

@@ -56,7 +56,6 @@ class Incident(msgspec.Struct, frozen=True):
     epoch: int  # raised at every take-over and every repeat within probation
     opened: Instant
     decision: Decision
-    attempt: int = 0  # of the last action asked for in this epoch
     hand_over: str = ""
 
     @property
@@ -83,7 +82,9 @@ class Node(msgspec.Struct, frozen=True):
     probation_until: Instant | None = None
     verify_until: Instant | None = None
     releasing: Release | None = None  # a person's release that the scheduler has not carried out
-    looks: int = 0  # at the scheduler outside of any incident, for the numbers of their actions
+    asked: int = 0  # actions so far: the last part of their ids, so that none is used twice
+    # Until then a drain or resume that was sent without an answer may still be carried out.
+    late_until: Instant | None = None
     would_have_drained: int = 0  # in shadow: how often `step` would have drained
     # The finding keys of the decision last counted there, so that one story counts once.
     shadowed: list[str] = []

@@ -15,8 +15,10 @@ BYTES = {
     "TiB": 2**40,
 }
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)")
+# So many digits that nothing real is refused, and so few that no number is infinite.
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)"
+_DURATION = re.compile(_NUMBER + "(ms|s|m|h|d)")
+_SIZE = re.compile(_NUMBER + " ?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 
 
 def parse_duration(text: str) -> float:
@@ -39,9 +41,11 @@ def parse_size(text: str) -> int:
 
 def format_duration(seconds: float) -> str:
     """Say a duration as a tired reader takes it in: two units at most, "47 min", "2 h 5 min"."""
-    if seconds < 1:
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 60:

@@ -26,20 +26,22 @@ def moment(instant: Instant) -> str:
     return datetime.fromtimestamp(instant.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def shown(value: Value) -> str:
+    """Return a value as a person reads it, harmless; what is not known reads "?"."""
+    if value is None:
+        return "?"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 10000 else f"{value:.0f}"
+    if isinstance(value, list):
+        return ", ".join(visible(item, 100) for item in value)
+    return visible(str(value), 200)
+
+
 def fill(template: str, values: Mapping[str, Value]) -> str:
     """Put the values into `{field}` places; what is not known reads "?"."""
-
-    def value(found: re.Match[str]) -> str:
-        given = values.get(found[1])
-        if given is None:
-            return "?"
-        if isinstance(given, float):
-            return f"{given:.4g}" if abs(given) < 10000 else f"{given:.0f}"
-        if isinstance(given, list):
-            return ", ".join(visible(item, 100) for item in given)
-        return visible(str(given), 200)
-
-    return _FIELD.sub(value, template)
+    return _FIELD.sub(lambda found: shown(values.get(found[1])), template)
 
 
 def fields_of(template: str) -> list[str]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from hpcdoctor.model.finding import RANK, Cause, Finding, Outcome, Verdict
 from hpcdoctor.model.instant import Instant
@@ -17,14 +19,14 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the document; keys may be added, never change their meaning."""
 
 
-class CheckLine(_Document, frozen=True, kw_only=True, omit_defaults=True):
-    """How one check ended: with a verdict, or skipped and why."""
+class CheckLine(_Document, frozen=True, kw_only=True):
+    """How one check ended. Exactly one of `verdict` and `skipped` is there."""
 
     check: str
-    verdict: Verdict | None = None
-    skipped: str | None = None  # why it was not judged
-    reason: str = ""  # why it is unknown
-    subjects: int = 0  # how many things were judged
+    verdict: Verdict | UnsetType = UNSET
+    skipped: str | UnsetType = UNSET  # why it was not judged: "not present: ...", for one
+    reason: str  # why it is skipped, unknown, critical or a warning; "" for ok
+    subjects: int  # how many things were judged: ports, GPUs, mounts
 
 
 class EvidenceLine(_Document, frozen=True, kw_only=True):
@@ -69,6 +71,10 @@ class NodeLine(_Document, frozen=True, kw_only=True):
     notices: list[str] = []  # about hpcdoctor itself: what is not as it should be
 
 
+# Who looked: the daemon; the command itself, once; or nobody: a recorded machine, a log file.
+Source = Literal["daemon", "probes", "recording", "log"]
+
+
 class Report(_Document, frozen=True, kw_only=True):
     """The whole answer. Times are RFC 3339 in UTC."""
 
@@ -76,7 +82,7 @@ class Report(_Document, frozen=True, kw_only=True):
     node: str
     time: str
     verdict: Verdict
-    source: str  # "daemon", "probes", "recording" or "log"
+    source: Source
     checks: list[CheckLine]
     findings: list[FindingLine]
     daemon: NodeLine | None = None
@@ -89,7 +95,7 @@ def report(
     verdict: Verdict,
     now: Instant,
     *,
-    source: str,
+    source: Source,
     daemon: NodeLine | None = None,
 ) -> Report:
     """Put it together: the worst and oldest finding first, those that another explains last."""
@@ -102,7 +108,7 @@ def report(
         time=stamp(now),
         verdict=verdict,
         source=source,
-        checks=[_check(outcome) for outcome in outcomes],
+        checks=[_check(outcome, ordered) for outcome in outcomes],
         findings=[_finding(finding) for finding in ordered],
         daemon=daemon,
     )
@@ -138,13 +144,16 @@ def stamp(moment: Instant) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _check(outcome: Outcome) -> CheckLine:
+def _check(outcome: Outcome, findings: list[Finding]) -> CheckLine:
     if outcome.verdict is None:
-        return CheckLine(check=outcome.check, skipped=outcome.reason)
+        return CheckLine(
+            check=outcome.check, skipped=outcome.reason, reason=outcome.reason, subjects=0
+        )
+    worst = next((f.summary for f in findings if f.check == outcome.check), "")
     return CheckLine(
         check=outcome.check,
         verdict=outcome.verdict,
-        reason=outcome.reason,
+        reason=outcome.reason or (worst if outcome.verdict is not Verdict.OK else ""),
         subjects=outcome.subjects,
     )
 

@@ -2,30 +2,37 @@
 
 import textwrap
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.text import visible
-from hpcdoctor.report.document import CheckLine, FindingLine, NodeLine, Report
+from hpcdoctor.report.document import CheckLine, EvidenceLine, FindingLine, NodeLine, Report
 
 NARROWEST, WIDEST = 60, 140
 MARGIN = 10
+LONGEST_NAME = 40
 COLOURS = {"critical": "31;1", "warning": "33", "unknown": "35", "ok": "32"}
+FILES = ("recording", "log")  # sources that have no clock of their own
+EVIDENCE_SHOWN = 3  # the first, and the latest
+NOT_PRESENT = "not present: "
+SECOND = "needs a second reading"
 
 
 def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     """Return the whole text, newline at its end."""
     page = _Page(max(NARROWEST, min(WIDEST, width)), colour)
-    page.line(f"hpcdoctor check   {report.node}   {_clock(report.time, date=True)} UTC")
-    page.line(f"{page.verdict(report.verdict, 9)} {_counts(report)}")
+    name = visible(report.node, LONGEST_NAME)[: page.width - 45]
+    page.line(f"hpcdoctor check   {name}   {_clock(report.time, date=True)} UTC")
+    page.line(f"{page.verdict(report.verdict, MARGIN - 1)} {_counts(report)}")
     for finding in report.findings:
         page.blank()
         _finding(page, finding, report)
     if report.daemon is not None:
         page.blank()
         _node(page, report.daemon, report.time)
-    _checks(page, report.checks)
+    _checks(page, report)
     return "\n".join(page.lines) + "\n"
 
 
@@ -43,17 +50,30 @@ class _Page:
     def line(self, text: str) -> None:
         self.lines.append(text.rstrip())
 
-    def item(self, label: str, text: str) -> None:
-        """A label in the margin, and the text beside it."""
-        margin = " " * MARGIN
+    def item(self, label: str, text: str, *, hang: int = 0) -> None:
+        """A label in the margin, and the text beside it; further lines `hang` more to the right."""
         wrapped = textwrap.wrap(
             visible(text, 2000),
             self.width - MARGIN,
+            subsequent_indent=" " * hang,
             break_on_hyphens=False,
         ) or [""]
         self.line(f"{label:<{MARGIN - 1}} {wrapped[0]}")
         for more in wrapped[1:]:
-            self.line(margin + more)
+            self.line(" " * MARGIN + more)
+
+    def groups(self, title: str, groups: dict[str, list[str]]) -> None:
+        """Under a title, each reason once, and below it the checks that it holds for."""
+        if not groups:
+            return
+        self.blank()
+        self.line(title)
+        for reason, names in groups.items():
+            self.item("", reason)
+            for line in textwrap.wrap(
+                ", ".join(names), self.width - MARGIN - 2, break_on_hyphens=False
+            ):
+                self.line(" " * (MARGIN + 2) + line)
 
     def verdict(self, verdict: Verdict, width: int = 0) -> str:
         text = f"{verdict.value.upper():<{width}}"
@@ -61,37 +81,75 @@ class _Page:
 
 
 def _counts(report: Report) -> str:
-    judged = [check for check in report.checks if check.verdict is not None]
+    judged = [check.verdict for check in report.checks if isinstance(check.verdict, Verdict)]
+    if not judged:
+        return f"nothing could be judged here: {len(report.checks)} skipped"
     parts = []
     for verdict in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING, Verdict.OK):
-        number = sum(check.verdict is verdict for check in judged)
-        if number:
+        if number := judged.count(verdict):
             parts.append(f"{number} {verdict.value}")
-    skipped = len(report.checks) - len(judged)
-    if skipped:
+    if skipped := len(report.checks) - len(judged):
         parts.append(f"{skipped} skipped")
-    if not judged:
-        return "nothing here could be judged"
-    return f"of {len(report.checks)} checks: {', '.join(parts)}"
+    checks = "1 check" if len(report.checks) == 1 else f"{len(report.checks)} checks"
+    return f"of {checks}: {', '.join(parts)}"
 
 
 def _finding(page: _Page, finding: FindingLine, report: Report) -> None:
     page.line(f"{page.verdict(finding.verdict, MARGIN - 1)} {visible(finding.check)}")
     page.item("", finding.summary)
-    since = f"{_clock(finding.since, date=True)} UTC ({_ago(finding.since, report.time)})"
-    if finding.count > 1:
-        since += f", {finding.count} times"
-    page.item("since", since)
-    for number, evidence in enumerate(finding.evidence):
-        page.item("evidence" if number == 0 else "", f"{_clock(evidence.taken)}  {evidence.text}")
-    if finding.acknowledged_by:
-        page.item("known to", finding.acknowledged_by)
     if finding.caused_by:
         page.item("caused by", finding.caused_by)
+    if since := _since(finding, report):
+        page.item("seen" if report.source in FILES else "since", since)
+    _evidence(page, finding, report)
+    if finding.acknowledged_by:
+        page.item("known to", finding.acknowledged_by)
     if finding.why:
         page.item("why", finding.why)
     for number, next_step in enumerate(finding.next_steps, start=1):
-        page.item("next" if number == 1 else "", f"{number}. {next_step}")
+        _next_step(page, "next" if number == 1 else "", f"{number}. {next_step}")
+
+
+def _next_step(page: _Page, label: str, text: str) -> None:
+    """Keep a command in one piece where that is possible: it is there to be copied."""
+    words, colon, command = text.partition(": ")
+    if colon and len(text) > page.width - MARGIN:
+        page.item(label, words + ":", hang=3)
+        page.item("", "   " + command, hang=3)
+    else:
+        page.item(label, text, hang=3)
+
+
+def _since(finding: FindingLine, report: Report) -> str:
+    """Say when it began, where that is known: a file has no clock, and one look no past."""
+    times = f"{finding.count} times" if finding.count > 1 else ""
+    if report.source in FILES:
+        return times
+    ago = _ago(finding.since, report.time)
+    words = f"{_clock(finding.since, date=True)} UTC ({ago} ago)"
+    if report.source == "probes" and ago == "0 s":
+        words = "this look, now"
+    return f"{words}, {times}" if times else words
+
+
+def _evidence(page: _Page, finding: FindingLine, report: Report) -> None:
+    """Show the first that was seen and the latest; the others are in the JSON."""
+    every = finding.evidence
+    kept = every if len(every) <= EVIDENCE_SHOWN else [every[0], *every[1 - EVIDENCE_SHOWN :]]
+    left_out = finding.count - len(kept) if finding.count > 1 else len(every) - len(kept)
+    for number, evidence in enumerate(kept):
+        if number == 1 and left_out > 0:
+            page.item("", f"... {left_out} more ...")
+        stamp = _stamp(evidence, report)
+        page.item("" if number else "evidence", f"{stamp}{evidence.text}", hang=2)
+
+
+def _stamp(evidence: EvidenceLine, report: Report) -> str:
+    """Return when it was; of a line of the kernel log in a file, by the log's own clock."""
+    if report.source not in FILES:
+        return f"{_clock(evidence.taken)}  "
+    seconds = evidence.values.get("boottime_seconds")
+    return f"[{seconds:.6f}]  " if isinstance(seconds, (int, float)) else ""
 
 
 def _node(page: _Page, node: NodeLine, now: str) -> None:
@@ -105,33 +163,44 @@ def _node(page: _Page, node: NodeLine, now: str) -> None:
     if node.probation_until:
         page.item("probation", f"until {_clock(node.probation_until, date=True)} UTC")
     if node.would_have_drained_total:
-        page.item("shadow", f"would have drained {node.would_have_drained_total} times")
+        times = "once" if node.would_have_drained_total == 1 else ""
+        page.item(
+            "shadow", f"would have drained {times or f'{node.would_have_drained_total} times'}"
+        )
     for notice in node.notices:
         page.item("notice", notice)
 
 
-def _checks(page: _Page, checks: list[CheckLine]) -> None:
-    """What was looked at; what could not be measured and why; what is not on this machine."""
+def _checks(page: _Page, report: Report) -> None:
+    """What could not be measured and why; what was looked at; what is not on this machine."""
+    checks = report.checks
     unknown = [check for check in checks if check.verdict is Verdict.UNKNOWN]
-    if unknown:
-        page.blank()
-        page.line("Could not be measured")
-        for check in unknown:
-            page.item("  unknown", f"{check.check}: {check.reason}")
+    page.groups("Could not be measured", _by_reason((c.reason, c) for c in unknown))
     fine = [check.check for check in checks if check.verdict is Verdict.OK]
     if fine:
         page.blank()
         page.line("Checked and ok")
         page.item("", ", ".join(fine))
-    skipped: dict[str, list[str]] = defaultdict(list)
+    absent, skipped = [], []
     for check in checks:
-        if check.verdict is None:
-            skipped[check.skipped or "?"].append(check.check)
-    if skipped:
-        page.blank()
-        page.line("Skipped")
-        for reason, names in skipped.items():
-            page.item("", f"{', '.join(names)}: {reason}")
+        if not isinstance(check.skipped, str):
+            continue
+        if check.skipped.startswith(NOT_PRESENT):
+            absent.append((check.skipped.removeprefix(NOT_PRESENT), check))
+            continue
+        reason = check.skipped
+        if reason == SECOND and report.source == "probes":
+            reason += ": `hpcdoctor check --apart 10s` looks twice"
+        skipped.append((reason, check))
+    page.groups("Skipped", _by_reason(skipped))
+    page.groups("Skipped: not on this machine", _by_reason(absent))
+
+
+def _by_reason(checks: Iterable[tuple[str, CheckLine]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for reason, check in checks:
+        groups[reason or "no reason is known"].append(check.check)
+    return groups
 
 
 def _moment(text: str) -> datetime:

@@ -114,13 +114,18 @@ class TestOwners:
         assert refused(file).startswith(f"{file} may be written by others")
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda path: path.chmod(0o666), "is not used: .* may be written by others"),
         (lambda path: (path.unlink(), path.symlink_to("/nonexistent")), "/nonexistent cannot be"),
         (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "is not a plain file"),
+        (make_pipe, "is not a plain file"),
     ],
     ids=["writable", "link to nowhere", "folder", "pipe"],
 )

@@ -62,11 +62,11 @@ def numbers(events: list[Outgoing]) -> list[int]:
 
 
 def kept(spool: Spool) -> list[int]:
-    return numbers(spool.range(spool.stream, 1, 2**53))
+    return numbers(spool.range(spool.stream, 1, 2**53, limit=10_000))
 
 
 def losses(spool: Spool) -> list[dict[str, Any]]:
-    rows = spool.range(spool.stream, 1, 2**53)
+    rows = spool.range(spool.stream, 1, 2**53, limit=10_000)
     return [json.loads(one.payload)["data"] for one in rows if one.type == LOST]
 
 

@@ -1,0 +1,150 @@
+"""How does a mapping become a typed struct, and what is told of every mistake in it?"""
+
+import re
+from collections.abc import Iterator
+from enum import Enum
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean, raise_all
+from hpcdoctor.definitions.yamlfile import Located
+
+T = TypeVar("T")
+
+
+def convert(located: Located, shape: type[T]) -> T:
+    """Return the mapping as the struct `shape`; raise DefinitionError with place and likely fix."""
+    try:
+        return msgspec.convert(located, shape)
+    except msgspec.ValidationError as error:
+        raise_all(list(_mistakes(located, shape)))
+        raise located.error(_say(str(error))) from None
+
+
+def _mistakes(located: Located, shape: type[Any]) -> Iterator[DefinitionError]:
+    """Yield every mistake of a mapping that msgspec has refused at the first one."""
+    hints = get_type_hints(shape)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    for key in located:
+        if key not in fields:
+            known = [name for name in fields if name not in located] or list(fields)
+            hint = did_you_mean(key, known) or f"; there are {', '.join(fields)}"
+            yield located.error(f"there is no key `{key}` here{hint}", key)
+    for key, field in fields.items():
+        if key in located:
+            yield from _mistakes_in_value(located, key, located[key], hints[field.name])
+        elif field.required:
+            yield located.error(f"the key `{key}` is missing")
+
+
+def _mistakes_in_value(
+    located: Located, key: str, value: object, hint: object
+) -> Iterator[DefinitionError]:
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        said = str(error)
+    else:
+        return
+    if isinstance(value, Located):
+        if (shape := _struct_of(hint)) is not None:
+            yield from _mistakes(value, shape)
+            return
+        if (items := _of_mapping(hint)) is not None:
+            for name, item in value.items():
+                yield from _mistakes_in_value(value, name, item, items)
+            return
+    if isinstance(value, list) and (shape := _struct_of_list(hint)) is not None:
+        for item in value:
+            if isinstance(item, Located):
+                yield from _mistakes(item, shape)
+            else:
+                yield located.error(f"`{key}`: each item of this list has keys and values", key)
+        return
+    yield located.error(f"`{key}`: {_say(said, value, hint)}", key)
+
+
+_PLACE = re.compile(r" - at `[^`]*`$")
+_ITEM = re.compile(r" - at `\$(?:\[\d+\]|\[\.\.\.\])")
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping of keys and values",
+    "null": "nothing",
+}
+
+
+def _say(said: str, value: object = None, hint: object = None) -> str:
+    """Put msgspec's sentence in the words of somebody who writes YAML."""
+    choices = _enum_of(hint)
+    if choices is not None and not isinstance(value, (list, dict)) and value is not None:
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        near = did_you_mean(written, choices)
+        return f"there is no `{written}`{near or '; write ' + _either(choices)}"
+    of_item = "each item of the list: " if _ITEM.search(said) else ""
+    text = _PLACE.sub("", said)
+    found = re.fullmatch(r"Expected `([a-z |]+)`, got `([a-z]+)`", text)
+    if found is None:
+        return of_item + text[:1].lower() + text[1:]
+    due = [word for word in found[1].split(" | ") if word != "null"]
+    got = found[2]
+    wanted = _either([_WORDS.get(word, word) for word in due])
+    if got == "null":
+        return f"{of_item}nothing is written here, and {wanted} is due"
+    fix = ""
+    if "str" in due and got in ("bool", "int", "float"):
+        fix = "; quote it"
+    elif "str" in due and got == "object":
+        fix = "; quote a text that begins with { or that holds a colon"
+    elif "str" in due and got == "array":
+        fix = "; quote a text that begins with ["
+    elif "array" in due and got == "str":
+        fix = "; write it as [one, two]"
+    elif got == "str" and {"int", "float", "bool"} & set(due):
+        fix = "; write it without quotes"
+    return f"{of_item}{wanted} is due here, not {_WORDS.get(got, got)}{fix}"
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _members(hint: object) -> list[object]:
+    """Return what a hint may be: the parts of a union without None, or itself."""
+    if get_origin(hint) in (Union, UnionType):
+        return [part for part in get_args(hint) if part is not type(None)]
+    return [hint]
+
+
+def _struct_of(hint: object) -> type[Any] | None:
+    for part in _members(hint):
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            return part
+    return None
+
+
+def _struct_of_list(hint: object) -> type[Any] | None:
+    for part in _members(hint):
+        if get_origin(part) is list:
+            return _struct_of(get_args(part)[0])
+    return None
+
+
+def _of_mapping(hint: object) -> object | None:
+    """Return what the values of a mapping of names have to be."""
+    for part in _members(hint):
+        if get_origin(part) is dict:
+            return get_args(part)[1]  # type: ignore[no-any-return]  # a hint is any object
+    return None
+
+
+def _enum_of(hint: object) -> list[str] | None:
+    for part in _members(hint):
+        if isinstance(part, type) and issubclass(part, Enum):
+            return [str(member.value) for member in part]
+    return None

@@ -1,0 +1,101 @@
+"""What is a node of this kind made of? The shape of profiles/<name>.yaml."""
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import msgspec
+
+from hpcdoctor.expressions.fields import types_of
+from hpcdoctor.expressions.types import PROFILE, Type
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One mapping of the file. What is left out is not expected, and not held against anything."""
+
+
+class Gpu(_Section, frozen=True, kw_only=True):
+    """The GPUs; where this section stands, a node without any is critical."""
+
+    count: int | None = None  # on the PCI bus
+
+
+class Cpu(_Section, frozen=True, kw_only=True):
+    """The processors."""
+
+    governor: str | None = None  # of frequency scaling, as in "performance"
+
+
+class Memory(_Section, frozen=True, kw_only=True):
+    """The main memory."""
+
+    total_bytes: int | None = None  # as /proc/meminfo has it; 5 % less is tolerated
+
+
+class Infiniband(_Section, frozen=True, kw_only=True):
+    """The InfiniBand ports; where this section stands, a node without any is critical."""
+
+    ports: list[str] | None = None  # "mlx5_0/1"
+    rate_gigabits_per_second: float | None = None  # of each of them
+
+
+class Ethernet(_Section, frozen=True, kw_only=True):
+    """The Ethernet interfaces; where this section stands, a node without any is critical."""
+
+    interfaces: list[str] | None = None  # "eno1"
+    speed_gigabits_per_second: float | None = None  # of each of them
+
+
+Fact = str | bool | int | float | list[str]
+
+
+class Profile(_Section, frozen=True, kw_only=True):
+    """What a node of this kind is made of; every key may be left out."""
+
+    profile: str
+    gpu: Gpu | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    infiniband: Infiniband | None = None
+    ethernet: Ethernet | None = None
+    mounts: list[str] = []  # mount points that have to be there, besides those of /etc/fstab
+    site: dict[str, Fact] = {}  # for a site's own checks, as `profile.site.NAME`
+
+
+SITE = f"{PROFILE}.site"
+
+
+@cache
+def names() -> Mapping[str, Type]:
+    """Return every name that a condition may use, `profile.gpu.count`, with its type."""
+    return types.MappingProxyType(dict(_names()))
+
+
+def is_name(dotted: str) -> bool:
+    """Tell whether a profile may have this name: one of the shape, or of the site's own facts."""
+    return dotted in names() or dotted.startswith(SITE + ".")
+
+
+def sections() -> dict[str, type[msgspec.Struct]]:
+    """Return the sections whose names a condition may use."""
+    found = {}
+    for field, hint in typing.get_type_hints(Profile).items():
+        for part in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
+            if isinstance(part, type) and issubclass(part, msgspec.Struct):
+                found[field] = part
+    return found
+
+
+def _names() -> Iterator[tuple[str, Type]]:
+    for section, shape in sections().items():
+        yield f"{PROFILE}.{section}", Type.ANY  # the section as a whole, for `has()`
+        for name, kind in types_of(shape).items():
+            yield f"{PROFILE}.{section}.{name}", kind
+    yield f"{PROFILE}.mounts", Type.LIST
+
+
+def mounts_of(profile: Mapping[str, object]) -> list[str]:
+    """Return the mount points that a profile, as loaded, names."""
+    mounts = profile.get("mounts")
+    return [str(mount) for mount in mounts] if isinstance(mounts, list) else []

@@ -1,0 +1,120 @@
+"""Which values of hpcdoctor.yaml cannot be used, although they have the right type?"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+
+from hpcdoctor.definitions.mistake import DefinitionError
+from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.definitions.yamlfile import Located
+from hpcdoctor.model.quantity import format_duration, parse_duration, parse_size
+
+# One level of a topic on the broker, and a name at the scheduler.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+DAY_SECONDS = 86400.0
+# key: the least and the most seconds
+DURATIONS = {
+    "tick": (1.0, 60.0),
+    "probation": (0.0, 365 * DAY_SECONDS),
+    "spool_age": (60.0, 365 * DAY_SECONDS),
+}
+LEAST_SPOOL_BYTES = 1 << 20
+LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its zero byte
+
+
+def problems_of(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    """Yield every mistake that types cannot tell."""
+    for key, name in (("cluster", settings.cluster), ("node", settings.node)):
+        if name is not None and NAME.fullmatch(name) is None:
+            yield source.error(
+                f"`{key}: {name}`: use letters, digits, dot, underscore and hyphen, and begin "
+                "with a letter or digit",
+                key,
+            )
+    if settings.profile is not None and FILE_NAME.fullmatch(settings.profile) is None:
+        yield source.error(
+            f"`profile: {settings.profile}`: write the name of a file in profiles/, without .yaml",
+            "profile",
+        )
+    if settings.remediations:
+        yield source.error(
+            "`remediations`: this version describes remediations and carries out none; leave the "
+            "list empty",
+            "remediations",
+        )
+    yield from _quantities(settings, source)
+    yield from _limit(settings, source)
+    yield from _paths(settings, source)
+    yield from _network(settings, source)
+
+
+def _quantities(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    for key, (least, most) in DURATIONS.items():
+        text = getattr(settings, key)
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            yield source.error(f"`{key}`: {error}", key)
+            continue
+        if not least <= seconds <= most:
+            bounds = f"between {format_duration(least)} and {format_duration(most)}"
+            yield source.error(f"`{key}: {text}` has to be {bounds}", key)
+    try:
+        if parse_size(settings.spool_size) < LEAST_SPOOL_BYTES:
+            yield source.error("`spool_size` has to be 1MiB or more", "spool_size")
+    except ValueError as error:
+        yield source.error(f"`spool_size`: {error}", "spool_size")
+
+
+def _limit(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    section = source.get("limit")
+    where = section if isinstance(section, Located) else source
+    if settings.limit.nodes < 0:
+        yield where.error("`nodes` has to be 0 or more", "nodes")
+    share = settings.limit.share_ratio
+    if not 0 <= share <= 1:
+        hint = f"; did you mean {share / 100:g}?" if 1 < share <= 100 else ""
+        yield where.error(f"`share_ratio` is a fraction between 0 and 1{hint}", "share_ratio")
+
+
+def _paths(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    for key in ("run_directory", "state_directory", "helper_state_directory"):
+        path = PurePosixPath(getattr(settings, key))
+        if not path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
+            yield source.error(f"`{key}: {path}` has to be a whole path, such as /var/lib/x", key)
+    sockets = (settings.control_socket, settings.prober_socket, settings.helper_socket)
+    longest = max((str(socket) for socket in sockets), key=len)
+    if len(longest.encode()) > LONGEST_SOCKET_PATH:
+        yield source.error(
+            f"`run_directory`: the socket {longest} would have a longer path than the kernel takes "
+            f"({LONGEST_SOCKET_PATH} bytes)",
+            "run_directory",
+        )
+    for key in ("conf", "programs"):
+        value = getattr(settings.slurm, key)
+        if value is not None and not PurePosixPath(value).is_absolute():
+            section = source["slurm"]
+            yield section.error(f"`{key}: {value}` has to be a whole path, from / on", key)
+
+
+def _network(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    for name in ("mqtt", "metrics"):
+        section = getattr(settings, name)
+        if section is not None and not 1 <= section.port <= 65535:
+            yield source[name].error(f"`port: {section.port}` is no TCP port", "port")
+    mqtt = settings.mqtt
+    if mqtt is None:
+        return
+    where: Located = source["mqtt"]
+    error: Callable[[str, str], DefinitionError] = where.error
+    if not mqtt.host.strip():
+        yield error("`host` is empty", "host")
+    if not 5 <= mqtt.keepalive_seconds <= 65535:
+        yield error("`keepalive_seconds` has to be between 5 and 65535", "keepalive_seconds")
+    if (mqtt.cert_file is None) != (mqtt.key_file is None):
+        yield error("`cert_file` and `key_file` go together", "cert_file")
+    if mqtt.cert_file is not None and mqtt.ca_file is None:
+        yield error("`cert_file` is of no use without `ca_file`, which turns TLS on", "cert_file")
+    if mqtt.password_file is not None and mqtt.username is None:
+        yield error("`password_file` is of no use without `username`", "password_file")

@@ -1,0 +1,24 @@
+"""Which page is asked for? Writes it to standard output."""
+
+import sys
+from collections.abc import Callable
+
+from hpcdoctor.report.pages import check_json, checks, settings
+
+PAGES: dict[str, Callable[[], str]] = {
+    "check-json": check_json.render,
+    "checks": checks.render,
+    "settings": settings.render,
+}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in PAGES:
+        sys.stderr.write(f"usage: python -m hpcdoctor.report.pages {' | '.join(PAGES)}\n")
+        return 64
+    sys.stdout.write(PAGES[arguments[0]]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,29 @@
+"""Are the pages about settings true, and does the command that writes pages know them all?"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpcdoctor.report.pages import __main__ as pages
+from hpcdoctor.report.pages import settings
+from tests.conftest import CHECKOUT
+
+
+def test_the_page_of_settings_is_what_the_code_says(expect: Callable[[Path, str], None]) -> None:
+    expect(CHECKOUT / "docs/settings.md", settings.render())
+
+
+def test_every_setting_is_explained() -> None:
+    rows = [line for line in settings.render().splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    bare = [row for row in rows if row.endswith("|  |")]
+    known = ("port", "address", "profile", "host", "username", "password_file")
+    assert [row for row in bare if row.split("`")[1] not in known] == []
+
+
+def test_a_page_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pages.main(["rumours"]) == 64
+    assert "check-json | checks | settings" in capsys.readouterr().err
+    assert pages.main(["settings"]) == 0
+    assert capsys.readouterr().out == settings.render()
