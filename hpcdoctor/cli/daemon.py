@@ -8,12 +8,19 @@ import structlog
 
 from hpcdoctor.cli.process import parse
 from hpcdoctor.daemon.main import main as run
+from hpcdoctor.daemon.store import StoreUnusable
+
+NO_STORE = 73  # sysexits: EX_CANTCREAT
 
 
 def main(arguments: list[str]) -> int:
     options = parse("daemon", arguments, flags=("--accept-user-kernel-log",))
     _log_as_json()
-    code = run(options.config, accept_user_kernel_log=options.accept_user_kernel_log)
+    try:
+        code = run(options.config, accept_user_kernel_log=options.accept_user_kernel_log)
+    except StoreUnusable as error:
+        print(f"hpcdoctor: {error}; the daemon's user needs a folder to write to", file=sys.stderr)
+        return NO_STORE
     sys.stderr.flush()
     # Not `return`: a store's thread that waits for a dead disk would hold up the exit for ever.
     os._exit(code)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -31,10 +32,13 @@ class NeedsSecondReading(Exception):
     """The probe compares two looks and this was the first. The check is skipped until the next."""
 
 
-class Chunk(msgspec.Struct, frozen=True):
+R_co = TypeVar("R_co", bound=Reading, covariant=True)
+
+
+class Chunk(msgspec.Struct, Generic[R_co], frozen=True):
     """What a stream had to say since it was read last."""
 
-    readings: Sequence[Reading]
+    readings: Sequence[R_co]
     position: str  # where to go on after a restart; opaque to everybody else
     lost: int = 0  # records that were overwritten before they could be read
     suppressed: int = 0  # records that a flood made us count and not pass on

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from hpcdoctor.model.reading import Chunk, Look, ReadStatus
+from hpcdoctor.model.reading import Chunk, Look, Reading, ReadStatus
 from hpcdoctor.prober import looking
 from hpcdoctor.prober.looking import is_readable
 from hpcdoctor.prober.task import Kind, Task, read_tasks, write_answer
@@ -102,7 +102,7 @@ def pass_on(
         is_readable(stream.fileno(), incoming.descriptor, timeout_seconds=None)
 
 
-def tell(probe: Probe, host: Host, chunk: Chunk, most: int) -> Look:
+def tell(probe: Probe, host: Host, chunk: Chunk[Reading], most: int) -> Look:
     return Look(
         probe.name,
         ReadStatus.READ,

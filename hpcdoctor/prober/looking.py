@@ -11,7 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from hpcdoctor.model.reading import Absent, Chunk, Look, NeedsSecondReading, ReadStatus, Unavailable
+from hpcdoctor.model.reading import (
+    Absent,
+    Chunk,
+    Look,
+    NeedsSecondReading,
+    Reading,
+    ReadStatus,
+    Unavailable,
+)
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Probe, Stream
 
@@ -63,7 +71,7 @@ def drain(probe: Probe, host: Host) -> Look:
     )
 
 
-def read_until_quiet(stream: Stream) -> Iterator[Chunk]:
+def read_until_quiet(stream: Stream) -> Iterator[Chunk[Reading]]:
     """Yield chunks while there are any; a plain file always polls readable, its end stays."""
     position, readings = "", 0
     for _ in range(DRAINED_CHUNKS):

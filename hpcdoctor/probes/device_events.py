@@ -39,7 +39,7 @@ class DeviceStream:
     def fileno(self) -> int:
         return int(self.monitor.fileno())
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[DeviceEvent]:
         devices: list[Mapping[str, str]] = []
         lost = 0
         for _ in range(EVENTS_A_READ):

@@ -307,7 +307,7 @@ class LiveLog:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[Message]:
         messages: list[Message] = []
         lost = 0
         for _ in range(RECORDS_A_READ):
@@ -368,7 +368,7 @@ class RecordedLog:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[Message]:
         data, self._data = self._data, b""
         if data:
             os.eventfd_read(self._descriptor)

@@ -36,7 +36,7 @@ class Stream(Protocol):
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there is something to read."""
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[Reading]:
         """Return what is there, at most some hundred records, and never block."""
 
 

@@ -65,7 +65,7 @@ class Ticker:
     def fileno(self) -> int:
         return self._descriptor
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[Reading]:
         try:
             count = len(os.read(self._descriptor, 4096))
         except BlockingIOError:

@@ -52,7 +52,7 @@ class FileStream:
     def fileno(self) -> int:
         return self.file.fileno()
 
-    def read(self) -> Chunk:
+    def read(self) -> Chunk[Reading]:
         lines = self.file.readlines(20)
         readings = [Named(line.decode().strip()) for line in lines]
         return Chunk(readings, str(self.file.tell()), lost=1 if readings else 0)
