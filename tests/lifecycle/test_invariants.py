@@ -1,5 +1,6 @@
 """What holds whatever happens, in whatever order? Any story, with a scheduler and a person."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -172,10 +173,21 @@ class AnyStory(RuleBasedStateMachine):
         assert self.reason is None, "no drain of ours is left behind"
 
 
+class LongStory(AnyStory):
+    """The same at length, for `make soak`."""
+
+
 AnyStory.TestCase.settings = settings(
     max_examples=150,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+LongStory.TestCase.settings = settings(
+    max_examples=20_000,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TestAnyStory = AnyStory.TestCase
+TestLongStory = pytest.mark.soak(LongStory.TestCase)
