@@ -134,7 +134,7 @@ class Daemon:
     async def _tick(self) -> None:
         """One wake-up for everything that is done on time."""
         seconds = parse_duration(self.known.settings.tick)
-        number = 0
+        number = progress = 0
         while True:
             await asyncio.sleep(seconds)
             number += 1
@@ -143,7 +143,9 @@ class Daemon:
             if self.pipeline.trouble:
                 await self.pipeline.retry()
             await self.outlet.tick()
-            systemd.alive()
+            if self.pipeline.progress != progress:  # each tick is a turn: a stuck one is not alive
+                progress = self.pipeline.progress
+                systemd.alive()
             systemd.status(f"{self.pipeline.node.state.value}: {self.pipeline.node.because}")
 
     def _settings(self) -> Any:  # noqa: ANN401  # Settings; of the configuration in force

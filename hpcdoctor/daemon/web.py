@@ -16,6 +16,7 @@ from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.node import State
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
     from aiohttp import web
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SHUTDOWN_SECONDS = 1.0
+RETRY_SECONDS = 60.0
+# Every job on the node can connect: without a bound it could use up the daemon's descriptors.
+MOST_CONNECTIONS = 32
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +72,40 @@ class Web:
             application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=5.0
         )
         await runner.setup()
+        listener = None
+        trouble = ""
         try:
-            await web.TCPSite(runner, self._settings.address, self._settings.port).start()
-        except OSError as error:
-            log.warning("metrics.off", reason=str(error))
-            return
-        else:
+            while listener is None:
+                try:
+                    listener = await self._listen(runner)
+                except OSError as error:
+                    if str(error) != trouble:
+                        trouble = str(error)
+                        log.warning("metrics.off", reason=trouble)
+                    # A job may have been first at the port, and jobs end.
+                    await asyncio.sleep(RETRY_SECONDS)
             await asyncio.Event().wait()
         finally:
+            if listener is not None:
+                listener.close()
             await runner.cleanup()
+
+    async def _listen(self, runner: "web.AppRunner") -> "asyncio.Server":
+        import asyncio
+
+        class Refused(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                transport.close()
+
+        def accept() -> asyncio.Protocol:
+            server = runner.server
+            if server is None or len(server.connections) >= MOST_CONNECTIONS:
+                return Refused()
+            return server()
+
+        return await asyncio.get_running_loop().create_server(
+            accept, self._settings.address, self._settings.port
+        )
 
     async def _metrics(self, _request: "web.Request") -> "web.Response":
         from aiohttp import web
