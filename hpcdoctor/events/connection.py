@@ -128,7 +128,9 @@ class Connection:
         threading.Thread(target=work, name="mqtt-connect", daemon=True).start()
         async with asyncio.timeout(CONNECT_SECONDS):
             await opened
-            await self._client._connected  # noqa: SLF001
+            connected = self._client._connected  # noqa: SLF001
+            await asyncio.wait((connected,))  # which, unlike `await`, does not cancel it in the end
+            connected.result()
 
     async def close(self, *, will: bool) -> None:
         """End it; with `will`, the broker tells the others that we are gone."""

@@ -94,7 +94,9 @@ class Publisher:
         while True:
             started = time.monotonic()
             try:
-                await self._while_connected()
+                # A task of its own: in Python 3.11.2 one whose TaskGroup has failed once counts as
+                # being cancelled for ever, and every later asyncio.timeout in it would end it.
+                await asyncio.create_task(self._while_connected(), name="mqtt-connection")
             except* (aiomqtt.MqttError, OSError, BadCredentials, ValueError) as group:
                 self._note_failure(group)
             if time.monotonic() - started > LONGEST_PAUSE_SECONDS:

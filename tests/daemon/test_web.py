@@ -1,6 +1,7 @@
 """What do Prometheus and a load balancer get over real HTTP?"""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,9 @@ import aiohttp
 import pytest
 from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
+from hpcdoctor.daemon import web
 from hpcdoctor.daemon.web import Snapshot, Web
 from hpcdoctor.definitions.settings import Metrics
 from hpcdoctor.model.finding import Verdict
@@ -54,7 +57,7 @@ async def get(url: str) -> tuple[int, str]:
             try:
                 async with session.get(url) as answer:
                     return answer.status, await answer.text()
-            except aiohttp.ClientConnectorError:
+            except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
                 await asyncio.sleep(0.02)
     raise AssertionError(f"nobody answers at {url}")
 
@@ -91,11 +94,46 @@ async def test_healthz_tells_of_the_doctor_and_not_of_the_patient(
         assert (await get(f"{url}/healthz"))[0] == status
 
 
-async def test_an_address_that_is_taken_does_not_end_the_daemon() -> None:
+async def test_a_port_that_a_job_has_taken_is_used_as_soon_as_it_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "RETRY_SECONDS", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as squatter, capture_logs() as logs:
+        port = squatter.getsockname()[1]
+        task = asyncio.create_task(Web(Metrics(port=port), lambda: WELL).run())
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        assert [log["event"] for log in logs] == ["metrics.off"]  # told once
+        squatter.close()
+        assert (await get(f"http://127.0.0.1:{port}/healthz"))[0] == 200
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_job_that_opens_many_connections_uses_up_no_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "MOST_CONNECTIONS", 3)
     async with served(WELL) as url:
         await get(f"{url}/healthz")
-        taken = Metrics(port=int(url.rpartition(":")[2]))
-        await Web(taken, lambda: WELL).run()  # returns, and does not raise
+        port = int(url.rpartition(":")[2])
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+        closed = 0
+        for reader, _ in opened[3:]:
+            async with asyncio.timeout(5):
+                closed += await reader.read(1) == b""
+        assert closed == 3
+        for _, writer in opened:
+            writer.close()
+        assert (await get(f"{url}/healthz"))[0] == 200
+
+
+async def test_the_end_is_clean_and_leaves_the_port_free() -> None:
+    async with served(WELL) as url:
+        await get(f"{url}/metrics")
+    port = int(url.rpartition(":")[2])
+    with pytest.raises(OSError, match="refused|Connect"):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_the_http_library_is_imported_only_when_it_is_asked_for() -> None:

@@ -66,7 +66,7 @@ async def running(node: Node) -> AsyncIterator[Node]:
     try:
         yield node
     finally:
-        task.cancel()
+        assert task.cancel(), "the publisher has ended of itself"
         await asyncio.gather(task, return_exceptions=True)
         node.executor.shutdown()
         node.connection.close()

@@ -79,7 +79,7 @@ async def test_what_was_denied_is_sent_once_it_is_allowed_and_the_trouble_is_ove
 async def test_a_denied_event_is_not_taken_for_published_beside_one_that_is_sent_again(
     tmp_path: Path,
 ) -> None:
-    acl = OWN + f"topic write hpcdoctor/lab/n1/event/{CHANGE}\n"
+    acl = OWN + f"topic write hpcdoctor/lab/n1/event/{CHANGE}\ntopic write {TOPICS.resend}\n"
     with (
         Mosquitto(tmp_path / "broker", acl=acl) as broker,
         Subscriber(broker, "hpcdoctor/#") as heard,
@@ -353,9 +353,10 @@ async def test_what_is_wrong_is_said_in_a_sentence_that_helps(tmp_path: Path, wh
 
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "ca")
-    with Mosquitto(tmp_path / "broker", authority=authority, options=["# any address"]) as broker:
+    with Mosquitto(tmp_path / "broker", authority=authority) as broker:
+        done = asyncio.Event()
         relay = await asyncio.start_server(
-            lambda reader, writer: carry(reader, writer, broker.port), "127.0.0.2", 0
+            lambda reader, writer: carry(reader, writer, broker.port, done), "127.0.0.2", 0
         )
         port = relay.sockets[0].getsockname()[1]
         wrong = Mqtt(host="127.0.0.2", port=port, ca_file=str(authority.ca_file))
@@ -363,10 +364,14 @@ async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None
             await until("the refusal", lambda: node.publisher.health.trouble)
             assert "for another name" in node.publisher.health.trouble
         relay.close()
+        async with asyncio.timeout(10):
+            await done.wait()
 
 
-async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-    """Carry bytes between a connection and the broker until either ends."""
+async def carry(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, done: asyncio.Event
+) -> None:
+    """Carry bytes between a connection and the broker until both have ended."""
     far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def one_way(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -377,6 +382,10 @@ async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port
     await asyncio.gather(
         one_way(reader, far_writer), one_way(far_reader, writer), return_exceptions=True
     )
+    for end in (writer, far_writer):
+        end.close()
+        await asyncio.gather(end.wait_closed(), return_exceptions=True)
+    done.set()
 
 
 @pytest.mark.parametrize(
