@@ -14,6 +14,8 @@ from msgspec import structs
 from hpcdoctor.checks.compiled import STUCK_SECONDS, STUCK_SINCE, CompiledCheck, Level
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.surroundings import Surroundings, profile_value
+from hpcdoctor.checks.track import Track, concerns, has_cleared, moment_of, subject_of
+from hpcdoctor.checks.wording import evidence_text, make_finding, record_text
 from hpcdoctor.expressions.types import Unknown
 from hpcdoctor.model.finding import (
     RANK,
@@ -27,7 +29,7 @@ from hpcdoctor.model.finding import (
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.reading import Look, ReadStatus, Value
-from hpcdoctor.model.text import fill, moment, shown, visible
+from hpcdoctor.model.text import fill, moment, visible
 from hpcdoctor.probes.registry import Shape
 
 EVIDENCE_KEPT = 5  # the first, and the last few
@@ -38,18 +40,6 @@ class Change(msgspec.Struct, frozen=True):
 
     kind: str
     finding: Finding
-
-
-class _Track(msgspec.Struct):
-    """What is remembered of one check on one thing."""
-
-    verdict: Verdict = Verdict.OK  # as it stands now, hold and clear times respected
-    skipped: str = ""
-    reason: str = ""  # why unknown
-    unknown_since: Instant | None = None
-    true_since: dict[str, Instant] = {}  # by level
-    true_last: dict[str, Instant] = {}
-    looked: Instant | None = None
 
 
 class Judge:
@@ -73,7 +63,7 @@ class Judge:
         self._by_probe: dict[str, list[CompiledCheck]] = {}
         for check in checks.values():
             self._by_probe.setdefault(check.definition.probe, []).append(check)
-        self._tracks: dict[str, dict[str, _Track]] = {name: {} for name in checks}
+        self._tracks: dict[str, dict[str, Track]] = {name: {} for name in checks}
         self._skipped: dict[str, str] = {}
         for finding in self.findings.values():
             if finding.check in self._tracks:
@@ -83,8 +73,11 @@ class Judge:
         """Go on with a finding that was open before a restart."""
         seen = finding.last_seen or finding.since
         level = finding.verdict.value
-        self._tracks[finding.check][finding.key] = _Track(
-            verdict=finding.verdict, true_since={level: finding.since}, true_last={level: seen}
+        self._tracks[finding.check][finding.key] = Track(
+            subject=finding.subject,
+            verdict=finding.verdict,
+            true_since={level: finding.since},
+            true_last={level: seen},
         )
 
     def judge(self, look: Look) -> list[Change]:
@@ -103,13 +96,13 @@ class Judge:
         for finding in list(self.findings.values()):
             check = self.checks.get(finding.check)
             if check is None:
-                changes += self._close(finding, "its check is no longer there")
+                changes += self._close(finding)
             elif check.shape is Shape.STREAM:
                 seen = finding.last_seen or finding.since
                 rebooted = check.clears_at_reboot and seen.boot_id != now.boot_id
                 quiet = check.clear_seconds
                 if rebooted or (quiet is not None and now.seconds_since(seen) >= quiet):
-                    changes += self._close(finding, "quiet" if not rebooted else "rebooted")
+                    changes += self._close(finding)
         return changes
 
     def acknowledge(self, who: str) -> list[Change]:
@@ -125,7 +118,7 @@ class Judge:
             known = structs.replace(finding, acknowledged_by=visible(who, 200))
             check = self.checks.get(finding.check)
             if check is not None and check.shape is Shape.STREAM:
-                changes += self._close(known, "acknowledged")
+                changes += self._close(known)
             else:
                 self.findings[key] = known
                 changes.append(Change("changed", known))
@@ -189,7 +182,7 @@ class Judge:
 
     def _absent(self, check: CompiledCheck, look: Look) -> list[Change]:
         expected = check.definition.expected
-        track = self._tracks[check.name].setdefault(check.name, _Track())
+        track = self._tracks[check.name].setdefault(check.name, Track({}))
         if expected is None or not profile_value(self.profile, expected):
             if track.verdict is Verdict.OK:
                 self._skipped[check.name] = f"not present: {look.reason}"
@@ -207,10 +200,12 @@ class Judge:
         reason = look.reason or f"probe {look.probe}: {look.status.value}"
         tracks = self._tracks[check.name]
         changes: list[Change] = []
-        for key in [k for k in tracks if _concerns(k, check, look)] or [_key(check, look)]:
-            track = tracks.setdefault(key, _Track())
-            subject = _subject_of(key, self.findings.get(key), check, look)
-            changes += self._not_known(check, track, subject, reason, look.taken)
+        concerned = [track for track in tracks.values() if concerns(track, check, look)]
+        if not concerned:
+            subject = subject_of(check, look)
+            concerned = [tracks.setdefault(finding_key(check.name, subject), Track(subject))]
+        for track in concerned:
+            changes += self._not_known(check, track, track.subject, reason, look.taken)
         return changes
 
     def _judge_readings(self, check: CompiledCheck, look: Look) -> list[Change]:
@@ -225,7 +220,8 @@ class Judge:
             seen.add(surroundings.key)
             changes += self._judge_reading(check, reading, look)
         tracks = self._tracks[check.name]
-        for key in [k for k in tracks if k not in seen and _concerns(k, check, look)]:
+        gone = [k for k, t in tracks.items() if k not in seen and concerns(t, check, look)]
+        for key in gone:
             changes += self._gone(check, key, look.taken)
         if not tracks and not seen:
             self._skipped[check.name] = "not present: nothing here that it looks at"
@@ -253,8 +249,7 @@ class Judge:
     ) -> list[Change]:
         here = self._surroundings(check, reading, look.taken)
         here.observe()
-        track = self._tracks[check.name].setdefault(here.key, _Track())
-        track.looked = look.taken
+        track = self._tracks[check.name].setdefault(here.key, Track(here.subject))
         unknowns: list[Unknown] = []
         reached: Level | None = None
         for level in check.levels:
@@ -279,7 +274,7 @@ class Judge:
     def _conclude(
         self,
         check: CompiledCheck,
-        track: _Track,
+        track: Track,
         subject: dict[str, str],
         values: Mapping[str, Value],
         reached: Level | None,
@@ -300,7 +295,7 @@ class Judge:
             else:
                 track.true_since.pop(name, None)
                 last = track.true_last.get(name)
-                if last is not None and _has_cleared(check, last, now):
+                if last is not None and has_cleared(check, last, now):
                     track.true_last.pop(name)
                 elif last is not None:
                     decided = decided or level
@@ -311,7 +306,7 @@ class Judge:
     def _not_known(
         self,
         check: CompiledCheck,
-        track: _Track,
+        track: Track,
         subject: dict[str, str],
         reason: str,
         now: Instant,
@@ -344,16 +339,14 @@ class Judge:
         key = finding_key(check.name, subject)
         standing = self.findings.get(key)
         if verdict is Verdict.OK:
-            return self._close(standing, "cleared") if standing else []
+            return self._close(standing) if standing else []
         if standing is not None and not values and verdict is standing.verdict:
             return []
         text = summary or fill(check.definition.summary, values)
         if verdict is Verdict.UNKNOWN:
             text = f"{check.name} cannot be measured: {summary}"
-        evidence = Evidence(
-            taken=now, text=_evidence_text(level, values, text), values=dict(values)
-        )
-        fresh = self._finding(check, subject, verdict, text, level, values, evidence)
+        evidence = Evidence(taken=now, text=evidence_text(level, values, text), values=dict(values))
+        fresh = make_finding(check, subject, verdict, text, level, values, evidence)
         if standing is None:
             self.findings[key] = fresh
             return [Change("opened", fresh)]
@@ -375,41 +368,13 @@ class Judge:
         self.findings[key] = updated
         return [Change("changed", updated)] if standing.verdict is not verdict else []
 
-    def _finding(
-        self,
-        check: CompiledCheck,
-        subject: dict[str, str],
-        verdict: Verdict,
-        summary: str,
-        level: Level | None,
-        values: Mapping[str, Value],
-        evidence: Evidence,
-    ) -> Finding:
-        definition = check.definition
-        thing = fill(definition.object, values) if definition.object and values else ""
-        label = fill(level.label, values) if level and level.label else ""
-        return Finding(
-            check=check.name,
-            subject=subject,
-            verdict=verdict,
-            cause=definition.cause,
-            summary=summary,
-            since=evidence.taken,
-            object=thing or "/".join(subject.values()),
-            label=label or check.name,
-            last_seen=evidence.taken,
-            evidence=[evidence],
-            why=" ".join(definition.why.split()),
-            next_steps=[fill(step, values) for step in definition.next_steps] if level else [],
-        )
-
-    def _close(self, finding: Finding, why: str) -> list[Change]:
+    def _close(self, finding: Finding) -> list[Change]:
         self.findings.pop(finding.key, None)
         tracks = self._tracks.get(finding.check, {})
         check = self.checks.get(finding.check)
         if check is not None and check.shape is Shape.STREAM:
             tracks.pop(finding.key, None)
-        return [Change("closed", structs.replace(finding, why=why))]
+        return [Change("closed", finding)]
 
     # --- records of a stream
 
@@ -418,14 +383,14 @@ class Judge:
             self._skipped[check.name] = f"not present: {look.reason}"
             return []
         self._skipped.pop(check.name, None)
-        listening = self._tracks[check.name].setdefault("", _Track())
+        listening = self._tracks[check.name].setdefault("", Track({}))
         if look.status is not ReadStatus.READ:
             return self._not_known(check, listening, {}, look.reason, look.taken)
         listening.verdict, listening.reason, listening.unknown_since = Verdict.OK, "", None
         changes: list[Change] = []
         silent = self.findings.get(check.name)
         if silent is not None and silent.verdict is Verdict.UNKNOWN:
-            changes += self._close(silent, "it can be read again")
+            changes += self._close(silent)
         for reading in look.readings:
             changes += self._judge_record(check, reading, look.taken)
         return changes
@@ -445,13 +410,13 @@ class Judge:
     def _record(
         self, check: CompiledCheck, here: Surroundings, level: Level, now: Instant
     ) -> list[Change]:
-        taken = _moment_of(here.values, now)
-        evidence = Evidence(taken=taken, text=_line(here.values), values=here.values)
+        taken = moment_of(here.values, now)
+        evidence = Evidence(taken=taken, text=record_text(here.values), values=here.values)
         summary = fill(check.definition.summary, here.values)
-        fresh = self._finding(
+        fresh = make_finding(
             check, here.subject, level.verdict, summary, level, here.values, evidence
         )
-        track = self._tracks[check.name].setdefault(here.key, _Track())
+        track = self._tracks[check.name].setdefault(here.key, Track(here.subject))
         standing = self.findings.get(here.key)
         if standing is None:
             track.verdict = level.verdict
@@ -473,58 +438,3 @@ class Judge:
         # A burst is one finding: it is told again when it gets worse, and each time it doubles.
         told = verdict is not standing.verdict or count & (count - 1) == 0
         return [Change("changed", updated)] if told else [Change("counted", updated)]
-
-
-def _moment_of(record: Mapping[str, Value], now: Instant) -> Instant:
-    """Return when an event happened, where it says so: it may be read hours later."""
-    seconds = record.get("boottime_seconds")
-    if not isinstance(seconds, (int, float)) or not 0 <= seconds <= now.boottime:
-        return now
-    return now.plus(seconds - now.boottime)
-
-
-def _has_cleared(check: CompiledCheck, last: Instant, now: Instant) -> bool:
-    """Tell whether a condition that held last at `last` has been quiet for long enough."""
-    if check.clears_at_reboot:
-        return last.boot_id != now.boot_id
-    return check.clear_seconds is not None and now.seconds_since(last) >= check.clear_seconds
-
-
-def _key(check: CompiledCheck, look: Look) -> str:
-    subject = {check.subject_field: look.subject} if check.subject_field and look.subject else {}
-    return finding_key(check.name, subject)
-
-
-def _concerns(key: str, check: CompiledCheck, look: Look) -> bool:
-    """Tell whether a look at one subject says anything of what `key` names."""
-    if check.subject_field is None or look.subject is None:
-        return True
-    return f"{check.subject_field}={look.subject}" in key.removesuffix("]").partition("[")[2].split(
-        ","
-    )
-
-
-def _subject_of(
-    key: str, finding: Finding | None, check: CompiledCheck, look: Look
-) -> dict[str, str]:
-    if finding is not None:
-        return finding.subject
-    inner = key.removesuffix("]").partition("[")[2]
-    if inner and check.subject_field and look.subject:
-        return {check.subject_field: look.subject}
-    pairs = (part.partition("=") for part in inner.split(",") if part)
-    return {name: value for name, _, value in pairs}
-
-
-def _evidence_text(level: Level | None, values: Mapping[str, Value], summary: str) -> str:
-    if level is None or not values:
-        return visible(summary)
-    names = sorted(level.when.fields | {f for w in level.when.windows for f in w.fields})
-    seen = [f"{name} = {shown(values[name])}" for name in names if name in values]
-    seen += [f"{name} = {shown(value)}" for name, value in values.items() if "(" in name]
-    condition = " ".join(level.when.text.split())
-    return visible(f"{', '.join(seen)}; {level.verdict.value} when {condition}")
-
-
-def _line(values: Mapping[str, Value]) -> str:
-    return visible(str(values.get("text") or ", ".join(f"{k}={v}" for k, v in values.items())))

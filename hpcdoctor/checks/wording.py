@@ -1,0 +1,53 @@
+"""How is a finding worded, from the check's texts and the values that were seen?"""
+
+from collections.abc import Mapping
+
+from hpcdoctor.checks.compiled import CompiledCheck, Level
+from hpcdoctor.model.finding import Evidence, Finding, Verdict
+from hpcdoctor.model.reading import Value
+from hpcdoctor.model.text import fill, shown, visible
+
+
+def make_finding(
+    check: CompiledCheck,
+    subject: dict[str, str],
+    verdict: Verdict,
+    summary: str,
+    level: Level | None,
+    values: Mapping[str, Value],
+    evidence: Evidence,
+) -> Finding:
+    """Return the finding as it is when it opens; without a level there is nothing to advise."""
+    definition = check.definition
+    thing = fill(definition.object, values) if definition.object and values else ""
+    label = fill(level.label, values) if level and level.label else ""
+    return Finding(
+        check=check.name,
+        subject=subject,
+        verdict=verdict,
+        cause=definition.cause,
+        summary=summary,
+        since=evidence.taken,
+        object=thing or "/".join(subject.values()),
+        label=label or check.name,
+        last_seen=evidence.taken,
+        evidence=[evidence],
+        why=" ".join(definition.why.split()),
+        next_steps=[fill(step, values) for step in definition.next_steps] if level else [],
+    )
+
+
+def evidence_text(level: Level | None, values: Mapping[str, Value], summary: str) -> str:
+    """Return what was seen, and what it was held against."""
+    if level is None or not values:
+        return visible(summary)
+    names = sorted(level.when.fields | {f for w in level.when.windows for f in w.fields})
+    seen = [f"{name} = {shown(values[name])}" for name in names if name in values]
+    seen += [f"{name} = {shown(value)}" for name, value in values.items() if "(" in name]
+    condition = " ".join(level.when.text.split())
+    return visible(f"{', '.join(seen)}; {level.verdict.value} when {condition}")
+
+
+def record_text(values: Mapping[str, Value]) -> str:
+    """Return the line of the log, or whatever else the record says."""
+    return visible(str(values.get("text") or ", ".join(f"{k}={v}" for k, v in values.items())))
