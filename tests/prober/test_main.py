@@ -305,7 +305,11 @@ def test_a_hung_mount_is_named_and_nobody_else_is_blamed(tmp_path: Path) -> None
             assert stuck.stuck_since is not None
             assert time.monotonic() - start < 4
 
-            waiting = [pid for pid in template.living() if state(pid) == "D"]
+            # The child is killed after the answer; the kernel lets it wait on, out of reach.
+            waiting = wait_for(
+                "a child in state D",
+                lambda: [pid for pid in template.living() if state(pid) == "D"],
+            )
             assert len(waiting) == 1
             for _ in range(3):
                 start = time.monotonic()
