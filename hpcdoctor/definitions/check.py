@@ -1,11 +1,21 @@
 """What does a check file say? The shape of checks/<part>/<name>.yaml."""
 
+from enum import StrEnum
+
 import msgspec
 
 from hpcdoctor.model.finding import Cause
 
 REBOOT = "reboot"
 BY_HAND = "by-hand"
+
+
+class Proven(StrEnum):
+    """On what a check was last seen to fire."""
+
+    REAL = "real"  # a real fault, or the kernel's own report of an injected one
+    RECORDING = "recording"  # what a real machine with the fault once said
+    STAND_IN = "stand-in"  # input that we made after the documentation
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +48,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     why: str
     next_steps: list[str]
     origin: str = ""  # where the thresholds come from
+    proven: Proven = Proven.STAND_IN
     see: str | list[str] = ""
 
     @property

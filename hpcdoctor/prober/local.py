@@ -14,7 +14,7 @@ import msgspec
 
 from hpcdoctor.model.reading import Look, ReadStatus
 from hpcdoctor.model.request import Read
-from hpcdoctor.prober import looking
+from hpcdoctor.prober import looking, recordings
 from hpcdoctor.prober.lanes import Find, Lanes
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.host import Host
@@ -94,7 +94,9 @@ def read_recorded(name: str, host: Host, find: Find) -> Iterator[Look]:
     except KeyError:
         yield Look(name, ReadStatus.BROKEN, host.clock(), reason=f"no probe is named {name}")
         return
-    if probe.shape is Shape.PLAIN:
+    if recordings.has(probe, host):
+        yield from recordings.looks(probe, host)
+    elif probe.shape is Shape.PLAIN:
         yield looking.look(probe, host)
     elif probe.shape is Shape.STREAM:
         yield looking.drain(probe, host)
