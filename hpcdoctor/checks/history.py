@@ -4,9 +4,10 @@ Counters (reference: kernel and InfiniBand counters):
 - The first reading is the baseline; there is a result from the second on.
 - A value below the last one is a reset or a wrap: the new value is the increase, never less than
   nothing, and `reset_seen` tells of it.
-- A new boot empties everything, gauges too. What stood there speaks of another start: drivers
-  count their own links' training, a DIMM may have been changed, and the check that verifies a
-  reboot has to be able to succeed. An open finding keeps its own `clear_after`.
+- A new boot empties everything, gauges too, but what `before_boot` asks for. What stood there
+  speaks of another start: drivers count their own links' training, a DIMM may have been changed,
+  and the check that verifies a reboot has to be able to succeed. An open finding keeps its own
+  `clear_after`.
 - At a maximum where it stops, the increase is unknown but for "at least what was seen"; a
   condition that this much already fulfils is true.
 - `increase` and `rate` need two readings, `share` two looks, `min`, `max`, `mean` and `p95` one.
@@ -22,6 +23,7 @@ from math import isfinite
 
 import msgspec
 
+from hpcdoctor.checks.past import Past, Remembered
 from hpcdoctor.checks.series import (
     COUNTER_FUNCTIONS,
     FIRST,
@@ -33,12 +35,12 @@ from hpcdoctor.checks.series import (
     new_series,
 )
 from hpcdoctor.expressions.expression import Window
-from hpcdoctor.expressions.functions import WINDOWS
+from hpcdoctor.expressions.functions import BEFORE_BOOT, WINDOWS
 from hpcdoctor.expressions.types import Known, Unknown
 from hpcdoctor.model.instant import Instant
 
 LIMIT_BYTES = 4_000_000
-FORMAT = 1
+FORMAT = 2
 
 Key = tuple[str, str, str]  # check, subject, window
 
@@ -54,6 +56,7 @@ class History:
         self._boot_id = ""
         self._series: dict[Key, Series] = {}  # the longest not touched first
         self._full = False
+        self._past = Past()
 
     @property
     def series_count(self) -> int:  # no __len__: an empty history must not be false
@@ -78,6 +81,9 @@ class History:
             if value is None or isinstance(value, Unknown):
                 continue
             key = (check, subject_key, window.key)
+            if window.function == BEFORE_BOOT:
+                self._past.observe(key, value, now.boot_id)
+                continue
             series = self._series.pop(key, None)
             if series is None:
                 if not self._make_room(now.boottime):
@@ -97,8 +103,10 @@ class History:
             while self.used_bytes > self.limit_bytes and len(self._series) > 1:
                 self._drop_oldest()
 
-    def window(self, check: str, subject_key: str, window: Window, now: Instant) -> float | Unknown:
+    def window(self, check: str, subject_key: str, window: Window, now: Instant) -> Known | Unknown:
         """Return what the window shows; Unknown with `first` where it needs another look."""
+        if window.function == BEFORE_BOOT:
+            return self._past.before((check, subject_key, window.key), now.boot_id)
         series = self._find(check, subject_key, window, now)
         if series is not None:
             return series.result(window.function, now.boottime)
@@ -121,20 +129,25 @@ class History:
     def dump(self) -> bytes:
         """Return everything, to be given to `load` after a restart."""
         saved = [_save(key, series) for key, series in self._series.items()]
-        return msgspec.msgpack.encode(_Dump(FORMAT, self._boot_id, saved))
+        return msgspec.msgpack.encode(_Dump(FORMAT, self._boot_id, saved, self._past.dump()))
 
     def load(self, data: bytes, now: Instant) -> bool:
         """Take over a dump of this boot; return False, and be empty, where it is none.
 
-        It may be damaged, of another version, of another boot, or larger than the limit.
+        It may be damaged, of another version, of another boot, or larger than the limit. Of one of
+        another boot there remains what `before_boot` asks for.
         """
         self._clear()
+        self._past = Past()
         self._boot_id = now.boot_id
         try:
             dump = msgspec.msgpack.decode(data, type=_Dump)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
-        if dump.format != FORMAT or dump.boot_id != now.boot_id:
+        if dump.format != FORMAT:
+            return False
+        self._past.load(dump.past)
+        if dump.boot_id != now.boot_id:
             return False
         for saved in dump.series:
             series = _restore(saved, now.boottime)
@@ -201,6 +214,7 @@ class _Dump(msgspec.Struct, frozen=True, array_like=True):
     format: int
     boot_id: str
     series: list[_Saved]
+    past: list[tuple[tuple[str, str, str], Remembered]]
 
 
 def _save(key: Key, series: Series) -> _Saved:

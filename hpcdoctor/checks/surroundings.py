@@ -6,7 +6,7 @@ from typing import Any
 from hpcdoctor.checks.compiled import CompiledCheck
 from hpcdoctor.checks.history import History
 from hpcdoctor.expressions.expression import Window
-from hpcdoctor.expressions.types import PROFILE, Unknown
+from hpcdoctor.expressions.types import PROFILE, Known, Unknown
 from hpcdoctor.model.finding import finding_key
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Value
@@ -43,7 +43,7 @@ class Surroundings:
         table, field = self.check.catalogs[head]
         return table.look_up(self.reading.get(field)).get(rest)
 
-    def window(self, window: Window, /) -> float | Unknown:
+    def window(self, window: Window, /) -> Known | Unknown:
         return self.history.window(self.check.name, self.key, window, self.now)
 
     def observe(self) -> None:

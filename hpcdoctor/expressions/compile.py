@@ -10,7 +10,8 @@ from hpcdoctor.expressions.checking import Typed, common_type, guarded, require,
 from hpcdoctor.expressions.errors import ExpressionError, did_you_mean
 from hpcdoctor.expressions.expression import Environment, Expression, Window
 from hpcdoctor.expressions.functions import (
-    COUNTER_WINDOWS,
+    BEFORE_BOOT,
+    FIELD_WINDOWS,
     WINDOWS,
     check_call,
     window_seconds,
@@ -255,14 +256,15 @@ class _Compiler:
             )
         seconds = window_seconds(node)
         argument = node.arguments[0]
-        if function in COUNTER_WINDOWS and not (
+        if function in FIELD_WINDOWS and not (
             isinstance(argument, Name) and argument.name in self.scope.fields
         ):
             if isinstance(argument, Name):
                 self.type_of(argument)
+            length = "" if function == BEFORE_BOOT else ", 1h"
             raise ExpressionError(
-                f"{function} follows one counter and so takes the name of a field; "
-                f"write `{function}(a, 1h) + {function}(b, 1h)` for two",
+                f"{function} follows one field and so takes the name of a field; "
+                f"write `{function}(a{length}) + {function}(b{length})` for two",
                 argument.column,
             )
         outer_fields, self.fields = self.fields, set()
@@ -270,6 +272,8 @@ class _Compiler:
         typed = self.compile(argument, depth)
         inner_fields, self.fields = self.fields, outer_fields
         self.inside_window = ""
+        if function == BEFORE_BOOT:
+            return self.before_boot(node, typed, frozenset(inner_fields))
         due = Type.BOOL if function == "share" else Type.NUMBER
         is_time = typed.type is Type.DURATION and due is Type.NUMBER
         value = typed.term if is_time else require(typed, due, f"the first argument of {function}")
@@ -289,6 +293,23 @@ class _Compiler:
         same_unit = function not in ("share", "rate")
         kind = Type.DURATION if is_time and same_unit else Type.NUMBER
         return Typed(kind, _read_window(window), node, typed.seconds and same_unit)
+
+    def before_boot(self, node: Call, typed: Typed, fields: frozenset[str]) -> Typed:
+        """Compile the value of a field in an earlier boot, of whatever type the field is."""
+        field = node.texts[0]
+        text = f"{BEFORE_BOOT}({field})"
+        window = Window(
+            function=BEFORE_BOOT,
+            argument=field,
+            field=field,
+            seconds=window_seconds(node),
+            key=text,
+            text=text,
+            fields=fields,
+            evaluate=typed.term,
+        )
+        window = self.windows.setdefault(window.key, window)
+        return Typed(typed.type, _read_window(window), node, typed.seconds)
 
 
 def _read_window(window: Window) -> Term:

@@ -18,7 +18,7 @@ class Environment(Protocol):
     def dotted(self, name: str, /) -> Value | Unknown:
         """Return what the profile or a catalogue says; None where it says nothing."""
 
-    def window(self, window: "Window", /) -> float | Unknown:
+    def window(self, window: "Window", /) -> Known | Unknown:
         """Return what the history says of the window."""
 
 
@@ -28,7 +28,7 @@ class Window(msgspec.Struct, frozen=True, eq=False):
     At each look, `evaluate` gives the value that the history is to observe for this window.
     """
 
-    function: str  # increase, rate, min, max, mean, p95 or share
+    function: str  # one of functions.WINDOWS
     argument: str  # as written: a field's name or a sub-expression
     field: str | None  # the name, where the argument is a field
     seconds: float

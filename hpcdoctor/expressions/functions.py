@@ -4,8 +4,10 @@ from hpcdoctor.expressions.errors import ExpressionError, did_you_mean
 from hpcdoctor.expressions.tree import Call, Literal
 from hpcdoctor.expressions.types import Type
 
-WINDOWS = frozenset({"increase", "rate", "min", "max", "mean", "p95", "share"})
-COUNTER_WINDOWS = frozenset({"increase", "rate"})  # of one counter, never of a calculation
+BEFORE_BOOT = "before_boot"  # not of a length of time: what stood there when the machine ran last
+WINDOWS = frozenset({"increase", "rate", "min", "max", "mean", "p95", "share", BEFORE_BOOT})
+# These follow one field, never a calculation.
+FIELD_WINDOWS = frozenset({"increase", "rate", BEFORE_BOOT})
 
 USAGE = {
     "increase": "increase(field, 1h)",
@@ -15,6 +17,7 @@ USAGE = {
     "mean": "mean(field, 5m)",
     "p95": "p95(field, 5m)",
     "share": "share(condition, 5m)",
+    BEFORE_BOOT: "before_boot(field)",
     "has": "has(profile.gpu)",
     "starts_with": 'starts_with(text, "nfs")',
     "matches": 'matches(text, "nfs*")',
@@ -74,6 +77,8 @@ def _no_such_function(node: Call) -> ExpressionError:
 
 def window_seconds(node: Call) -> float:
     """Return how far the window looks back; the second argument has to say so."""
+    if node.function == BEFORE_BOOT:
+        return LONGEST_SECONDS
     length = node.arguments[1]
     literal = length if isinstance(length, Literal) else None
     value = literal.value if literal else None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcdoctor.checks.history import LIMIT_BYTES, History
+from hpcdoctor.checks.history import FORMAT, LIMIT_BYTES, History
 from hpcdoctor.checks.series import FIRST
 from hpcdoctor.expressions.compile import compile_expression
 from hpcdoctor.expressions.expression import Window
@@ -182,7 +182,7 @@ GAUGE: dict[str, object] = {
 
 def loads(*saved: list[object]) -> bool:
     history = History()
-    taken = history.load(msgspec.msgpack.encode([1, "boot-1", list(saved)]), at(0))
+    taken = history.load(msgspec.msgpack.encode([FORMAT, "boot-1", list(saved), []]), at(0))
     assert taken or history.series_count == 0
     return taken
 

@@ -55,7 +55,7 @@ from tests.expressions.machine import SCOPE, VALUES, Machine, evaluate, reason
         ("avg(count, 1h) > 1", 1, "did you mean `mean\\(field, 5m\\)`"),
         ('state.startsWith("a")', 1, 'as in `starts_with\\(text, "nfs"\\)`'),
         ('duration("5m") > age', 1, "write a duration as it is"),
-        ("zzz(count)", 1, "there are has, increase"),
+        ("zzz(count)", 1, "there are before_boot, has, increase"),
         ("increase(count) > 1", 1, "takes 2 arguments, as in `increase\\(field, 1h\\)`, .* 1$"),
         ("has(count, limit)", 1, "has takes 1 argument, .* are 2$"),
         ("has(1 + 1)", 7, "has\\(\\) takes a name"),
