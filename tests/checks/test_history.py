@@ -225,7 +225,7 @@ def test_a_damaged_series_makes_an_empty_history(damage: dict[str, object]) -> N
 
 def test_a_foreign_dump_makes_an_empty_history() -> None:
     good = filled().dump()
-    another_format = msgspec.msgpack.encode([2, "boot-1", []])
+    another_format = msgspec.msgpack.encode([FORMAT + 1, "boot-1", [], []])
     for data in (b"", b"\x00", b"{}", b"\x91" * 100_000, good[:-1], good + b"x", another_format):
         history = filled()
         assert not history.load(data, at(60))
