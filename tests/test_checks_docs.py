@@ -36,3 +36,9 @@ def test_every_probe_stands_there_with_what_it_gives() -> None:
     for name in registry.names():
         assert f"### `{name}`\n" in page
     assert "- `symbol_errors_total`: number, stops at 65535" in page
+
+
+def test_every_probe_says_what_it_reads_and_what_that_costs() -> None:
+    for name in registry.names():
+        about = checks.headings(registry.find(name).module.__doc__ or "")
+        assert {"Source", "Cost", "Absent"} <= about.keys(), name

@@ -1,5 +1,6 @@
 """Which checks are shipped, and what do the probes read? docs/checks.md, generated."""
 
+import re
 from pathlib import Path
 
 from hpcdoctor.checks.compiled import STUCK_SECONDS
@@ -12,6 +13,7 @@ from hpcdoctor.probes.registry import Probe, Shape
 
 # A folder in which no site has written anything: the page is of what is shipped.
 NOBODYS = Path("/nonexistent")
+HEADING = re.compile(r"([A-Z][a-z]+): +(.+)")
 
 HEAD = """\
 # Checks
@@ -22,7 +24,9 @@ A site changes a check with a file of the same name in `/etc/hpcdoctor/checks/` 
 keys that differ, and adds its own there (`docs/write-a-check.md`). `hpcdoctor explain NAME` shows
 what holds on a node, and which file each key comes from.
 
-**cause**: *node* is this node's own; *shared* may be a server's or the fabric's, and *job* a job's:
+**proven** says on what a check was seen to fire: *real*, a real fault or one that the kernel itself
+reported after it was injected; *recording*, what a machine with the fault once said; *stand-in*,
+input made after the documentation. **cause**: *node* is this node's own; *shared* may be a server's or the fabric's, and *job* a job's:
 neither ever drains a node by itself. **origin** says where the thresholds come from; *own* ones are
 our judgement.
 """
@@ -78,10 +82,12 @@ def _check(defined: Defined[Check], folder: Path) -> str:
             lines.append(f"- {word}: {_condition(condition)}")
     if check.expected:
         lines.append(f"- critical too: the profile has `{check.expected}`, and nothing is there")
+    about = headings(registry.find(check.probe).module.__doc__ or "")
     lines += [
         f"- clears: {_clears(check, stream=stream)}",
         f"- cause: {check.cause.value}; origin: {check.origin or 'not said'}"
         f"{_quiet(check)}; `{file}`",
+        f"- proven: {check.proven.value}; source: {about.get('Source', 'not said')}",
         f"\n{_line(check.why)}",
     ]
     see = [check.see] if isinstance(check.see, str) else check.see
@@ -107,6 +113,21 @@ def _quiet(check: Check) -> str:
     return f"; quiet {check.quiet_after_boot} after boot" if check.quiet_after_boot != "0s" else ""
 
 
+def headings(docstring: str) -> dict[str, str]:
+    """Return what a probe's first text says under Source:, Units:, Cost:, Absent:, Trust:."""
+    found: dict[str, str] = {}
+    key = ""
+    for line in docstring.splitlines():
+        if match := HEADING.match(line):
+            key = match[1]
+            found[key] = match[2]
+        elif key and line.startswith("  "):
+            found[key] += f" {line.strip()}"
+        else:
+            key = ""
+    return found
+
+
 def _line(text: str) -> str:
     return " ".join(text.split())
 
@@ -117,7 +138,9 @@ def _probe(probe: Probe) -> str:
         fields[STUCK_SECONDS] = Type.NUMBER
     maximums = maximums_of(probe.reading)
     what = (probe.module.__doc__ or "").strip().splitlines()[0]
+    about = headings(probe.module.__doc__ or "")
     lines = [f"### `{probe.name}`\n", f"{what}\n"]
+    lines += [f"*{key}:* {text}\n" for key, text in about.items()]
     for name, kind in fields.items():
         most = f", stops at {maximums[name]}" if name in maximums else ""
         lines.append(f"- `{name}`: {KINDS[kind]}{most}")
