@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hpcdoctor.checks.causes import ANYWHERE, Link
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check, duration
 from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
@@ -92,6 +93,9 @@ def resolve(
             probes[probe.name] = probe
         except DefinitionError as error:
             problems += error.every
+    if only is None:
+        for check in checks.values():
+            problems += _explanation_problems(definitions, check, checks)
     for rule in definitions.rules.values():
         problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
@@ -115,6 +119,33 @@ def _probe(defined: Defined[Check]) -> Probe:
     except KeyError:
         hint = did_you_mean(name, registry.names())
         raise defined.source.error(f"no probe is named `{name}`{hint}", "probe") from None
+
+
+def _explanation_problems(
+    definitions: Definitions, check: CompiledCheck, checks: Mapping[str, CompiledCheck]
+) -> Iterable[DefinitionError]:
+    """Hold `explained_by:` against the checks and the fields that there are."""
+    defined = definitions.checks[check.name]
+    where = defined.source.get("explained_by", defined.source)
+    for name, text in defined.value.explained_by.items():
+        if name not in definitions.checks:
+            hint = did_you_mean(name, definitions.checks)
+            yield where.error(f"no check is named `{name}`{hint}", name)
+        if name == check.name:
+            yield where.error(f"`{name}` cannot explain itself", name)
+        other = checks.get(name)
+        if other is None:  # disabled: it explains nothing here, and that is no mistake
+            continue
+        for mine, theirs in Link.parse(name, text).agree:
+            for field, fields, whose in (
+                (mine, check.fields, check),
+                (theirs, other.fields, other),
+            ):
+                if field not in fields:
+                    hint = did_you_mean(field, fields)
+                    probe = whose.definition.probe
+                    message = f"probe `{probe}` of `{whose.name}` gives no field `{field}`{hint}"
+                    yield where.error(f"{message}; write `{ANYWHERE}` for any", name)
 
 
 def _catalog_problems(table: Defined[Catalog]) -> Iterable[DefinitionError]:

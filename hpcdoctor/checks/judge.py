@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from hpcdoctor.checks import causes
+from hpcdoctor.checks.causes import Link
 from hpcdoctor.checks.compiled import STUCK_SECONDS, STUCK_SINCE, CompiledCheck, Level
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.surroundings import Surroundings, profile_value
@@ -63,6 +65,10 @@ class Judge:
         self._by_probe: dict[str, list[CompiledCheck]] = {}
         for check in checks.values():
             self._by_probe.setdefault(check.definition.probe, []).append(check)
+        self._links = {
+            name: [Link.parse(*row) for row in check.definition.explained_by.items()]
+            for name, check in checks.items()
+        }
         self._tracks: dict[str, dict[str, Track]] = {name: {} for name in checks}
         self._skipped: dict[str, str] = {}
         for finding in self.findings.values():
@@ -122,6 +128,16 @@ class Judge:
             else:
                 self.findings[key] = known
                 changes.append(Change("changed", known))
+        return changes
+
+    def explain(self) -> list[Change]:
+        """Find out which findings are behind others; return those of which that has changed."""
+        changes: list[Change] = []
+        for key, root in causes.roots(self.findings, self._links).items():
+            finding = self.findings[key]
+            if finding.caused_by != root:
+                self.findings[key] = structs.replace(finding, caused_by=root)
+                changes.append(Change("changed", self.findings[key]))
         return changes
 
     def outcomes(self) -> list[Outcome]:

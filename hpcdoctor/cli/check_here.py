@@ -167,6 +167,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
             again = [name for name in probes if knowledge.probes[name].shape is not Shape.STREAM]
             for look in here.read(again, DEADLINE_SECONDS):
                 judge.judge(look)
+    judge.explain()
     return judge, host.clock()
 
 
@@ -199,6 +200,7 @@ def _elsewhere(
             parser.error(f"--kernel-log: {error}")
         readings = [msgspec.to_builtins(message) for message in messages]
         judge.judge(Look("kernel_log", ReadStatus.READ, now, readings=readings))
+    judge.explain()
     return judge, now
 
 

@@ -1,7 +1,7 @@
 """How does a look become a finding, a decision, a state and a transaction? The flow, on one screen.
 
     async for looks in prober:
-        changes = judge(looks)
+        changes = judge(looks), and which findings explain others
         decided = decide(rules, findings)
         node, asks = step(node, decided, now)
         store.save(node, findings, events, actions)    # one transaction
@@ -172,6 +172,7 @@ class Pipeline:
             told += self._stream(look)
         if any(isinstance(one, Tick) for one in inputs):
             changes += self.judge.tick(now)
+        changes += self.judge.explain()
         asks: list[Action] = []
         pending = list(inputs)
         while True:

@@ -135,6 +135,7 @@ def _decision(decision: Decision, incident: str | None) -> DecisionData:
         object=decision.object,
         findings=decision.findings,
         also=decision.also,
+        explains=decision.explains,
         incident=incident,
     )
 
@@ -167,7 +168,14 @@ def _incidents(before: Incident | None, after: Incident | None, because: str) ->
         told.append(Told("hpcdoctor.incident.closed", _incident(before, because), before.id))
     if after is not None and (before is None or before.id != after.id):
         told.append(Told("hpcdoctor.incident.opened", _incident(after, because), after.id))
+    elif after is not None and before is not None and _root(after) != _root(before):
+        data = _incident(after, f"what is behind it is known now: {after.decision.summary}")
+        told.append(Told("hpcdoctor.incident.rerooted", data, after.id))
     return told
+
+
+def _root(incident: Incident) -> str:
+    return incident.decision.findings[0] if incident.decision.findings else ""
 
 
 def _incident(incident: Incident, because: str) -> IncidentData:

@@ -45,6 +45,8 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     quiet_after_boot: str = "0s"
     unknown_after: str = "10m"  # how long it may be unknown before that is a finding itself
     cause: Cause
+    # Checks whose findings can be behind this one's: the fields in which they have to agree.
+    explained_by: dict[str, str | list[str]] = {}
     why: str
     next_steps: list[str]
     origin: str = ""  # where the thresholds come from

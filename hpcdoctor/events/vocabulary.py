@@ -71,6 +71,7 @@ class DecisionData(EventData, frozen=True, kw_only=True):
     object: str = ""
     findings: list[str] = []
     also: list[str] = []
+    explains: list[str] = []
     incident: str | None = None
 
 
@@ -176,6 +177,11 @@ _TYPES = (
     EventType("hpcdoctor.hold.set", HoldData, "An administrator wants the node left alone."),
     EventType("hpcdoctor.hold.lifted", HoldLifted, "The hold is over."),
     EventType("hpcdoctor.incident.opened", IncidentData, "A story begins, under this id."),
+    EventType(
+        "hpcdoctor.incident.rerooted",
+        IncidentData,
+        "What is behind the story turned out to be something else; the id stays.",
+    ),
     EventType("hpcdoctor.incident.closed", IncidentData, "The story is over."),
     EventType(
         "hpcdoctor.log.gap",

@@ -44,6 +44,11 @@ LAST_EPOCH = 99  # the mark has at most 10 characters
 
 def step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     """Return the node's next state and what must be done in the world to get there."""
+    node, asks = _step(node, event, now, context)
+    return _rerooted(node), asks
+
+
+def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     match event:
         case Started():
             return _started(node, event, now)
@@ -114,6 +119,16 @@ def _decided(
             return ask_for_resume(change(node, releasing=release))
         case _:
             return node, []
+
+
+def _rerooted(node: Node) -> Node:
+    """What the incident was opened for turns out to be the doing of something else: same story."""
+    incident, decision = node.incident, node.decision
+    if incident is None or not wants_drain(node) or node.pending is not None:
+        return node
+    if not incident.decision.findings or incident.decision.findings[0] not in decision.explains:
+        return node
+    return change(node, incident=change(incident, decision=decision))
 
 
 def _again(

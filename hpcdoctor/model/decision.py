@@ -47,6 +47,7 @@ class Decision(msgspec.Struct, frozen=True):
     hand_over: str = ""
     resume: str = "by-hand"  # or "when-clear"
     also: list[str] = []  # names of weaker rules that matched too
+    explains: list[str] = []  # keys of the findings that these ones are behind, oldest first
 
 
 NOTHING = Decision(want=Want.NONE, mode=Mode.ACT)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
-from hpcdoctor.model.finding import Verdict
+from hpcdoctor.model.finding import Verdict, finding_key
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.text import visible
 from hpcdoctor.report.document import CheckLine, EvidenceLine, FindingLine, NodeLine, Report
@@ -26,9 +26,9 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     name = visible(report.node, LONGEST_NAME)[: page.width - 45]
     page.line(f"hpcdoctor check   {name}   {_clock(report.time, date=True)} UTC")
     page.line(f"{page.verdict(report.verdict, MARGIN - 1)} {_counts(report)}")
-    for finding in report.findings:
+    for root, explained in _folded(report.findings):
         page.blank()
-        _finding(page, finding, report)
+        _finding(page, root, explained, report)
     if report.daemon is not None:
         page.blank()
         _node(page, report.daemon, report.time)
@@ -94,11 +94,26 @@ def _counts(report: Report) -> str:
     return f"of {checks}: {', '.join(parts)}"
 
 
-def _finding(page: _Page, finding: FindingLine, report: Report) -> None:
+def _folded(findings: list[FindingLine]) -> list[tuple[FindingLine, list[FindingLine]]]:
+    """Return every root with what it explains; what explains nothing known stands for itself."""
+    keys = {finding_key(finding.check, finding.subject) for finding in findings}
+    roots = [finding for finding in findings if finding.caused_by not in keys]
+    return [
+        (root, [f for f in findings if f.caused_by == finding_key(root.check, root.subject)])
+        for root in roots
+    ]
+
+
+def _finding(
+    page: _Page, finding: FindingLine, explained: list[FindingLine], report: Report
+) -> None:
     page.line(f"{page.verdict(finding.verdict, MARGIN - 1)} {visible(finding.check)}")
     page.item("", finding.summary)
-    if finding.caused_by:
+    if finding.caused_by:  # by one that this report does not have
         page.item("caused by", finding.caused_by)
+    for number, symptom in enumerate(explained):
+        text = f"{symptom.check} ({symptom.verdict.value}): {symptom.summary}"
+        page.item("" if number else "explains", text, hang=2)
     if since := _since(finding, report):
         page.item("seen" if report.source in FILES else "since", since)
     _evidence(page, finding, report)

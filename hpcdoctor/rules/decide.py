@@ -18,7 +18,7 @@ def decide(rules: Mapping[str, Rule], findings: Sequence[Finding], site: Mode) -
     """
     driving = [f for f in findings if f.acknowledged_by is None and f.caused_by is None]
     decisions = [
-        _decision(rule, group, weakest(site, rule.mode))
+        _decision(rule, group, weakest(site, rule.mode), findings)
         for rule in rules.values()
         if rule.enabled and weakest(site, rule.mode) is not Mode.DISABLED
         for group in match(rule.when, driving)
@@ -29,8 +29,12 @@ def decide(rules: Mapping[str, Rule], findings: Sequence[Finding], site: Mode) -
     )
 
 
-def _decision(rule: Rule, group: list[Finding], mode: Mode) -> Decision:
+def _decision(
+    rule: Rule, group: list[Finding], mode: Mode, findings: Sequence[Finding]
+) -> Decision:
     root = group[0]
+    keys = [finding.key for finding in group]
+    explained = [finding for finding in findings if finding.caused_by in keys]
     values = {**root.subject, **(root.evidence[-1].values if root.evidence else {})}
     return Decision(
         want=min(rule.decide.node, _ceiling(rule, group), key=STRENGTH.__getitem__),
@@ -39,7 +43,8 @@ def _decision(rule: Rule, group: list[Finding], mode: Mode) -> Decision:
         summary=fill(rule.summary, values),
         object=root.object,
         label=root.label,
-        findings=[finding.key for finding in group],
+        findings=keys,
+        explains=[f.key for f in sorted(explained, key=lambda f: (f.since.wall, f.key))],
         remediate=rule.decide.remediate,
         hand_over=rule.decide.hand_over,
         resume=rule.decide.resume.value,

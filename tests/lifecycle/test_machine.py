@@ -291,3 +291,40 @@ def test_an_incident_with_all_epochs_used_up_makes_way_for_a_new_one() -> None:
     story.decide()
     assert len(story.pending.mark) <= 10
     assert story.pending.mark.endswith(".1")
+
+
+BEHIND = structs.replace(
+    LOST,
+    rule="pcie-switch-dead",
+    object="switch 3a:00",
+    findings=["pcie-switch[pci_address=0000:3a:00]"],
+    explains=LOST.findings,
+)
+
+
+def test_a_cause_that_is_seen_later_becomes_the_root_and_the_incident_keeps_its_id() -> None:
+    story = out_of_service()
+    before = story.node.incident
+    story.decide(BEHIND)
+    assert before is not None
+    assert story.node.incident == structs.replace(before, decision=BEHIND)
+    assert story.node.state is State.DRAINED
+    assert story.node.quarantine is not None
+    assert story.node.quarantine.incident == before.id
+
+
+def test_a_cause_that_is_seen_while_the_scheduler_is_asked_waits_for_the_answer() -> None:
+    story = Story()
+    story.decide()
+    story.decide(BEHIND)
+    assert story.node.incident is not None
+    assert story.node.incident.decision == LOST, "the reason that is on its way names this one"
+    story.drained()
+    assert story.node.incident.decision == BEHIND
+
+
+def test_another_fault_beside_it_does_not_become_the_root() -> None:
+    story = out_of_service()
+    story.decide(structs.replace(BEHIND, explains=[]))
+    assert story.node.incident is not None
+    assert story.node.incident.decision == LOST

@@ -139,3 +139,17 @@ def test_colour_only_where_it_is_wanted() -> None:
     assert "\x1b" not in render(whole)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", render(whole, colour=True))
     assert plain == render(whole)
+
+
+def test_what_the_root_explains_is_folded_under_it() -> None:
+    root = finding("gpu-lost", subject={"pci_address": "0000:3b:00"})
+    symptom = finding("gpu-ecc", subject={"gpu": "GPU3"}, caused_by=root.key)
+    outcomes = [Outcome(f.check, f.verdict, subjects=1) for f in (root, symptom)]
+    text = render(report("n1", outcomes, [symptom, root], Verdict.CRITICAL, NOW, source="daemon"))
+    lines = text.splitlines()
+    assert lines[3:6] == [
+        "CRITICAL  gpu-lost",
+        "          gpu-lost is wrong",
+        "explains  gpu-ecc (critical): gpu-ecc is wrong",
+    ]
+    assert text.count("gpu-ecc") == 2

@@ -127,3 +127,11 @@ def test_the_strongest_wins_and_the_others_stay_visible() -> None:
 
 def test_a_rule_that_is_switched_off_does_not_count() -> None:
     assert wants([structs.replace(rule(), enabled=False)], [finding("a")]) is Want.NONE
+
+
+def test_what_the_findings_explain_is_told_with_the_decision_oldest_first() -> None:
+    late = finding("late", caused_by="a")
+    early = finding("early", ago=60, caused_by="a")
+    other = finding("other", caused_by="b")
+    decided = decide({"r": rule()}, [late, finding("a"), early, other], Mode.ACT)
+    assert decided.act.explains == ["early", "late"]

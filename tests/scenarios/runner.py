@@ -118,6 +118,7 @@ def judge(
             lines.append(f"{shown(each.moment)} reboot")
         changes = [change for seen in each.looks for change in judging.judge(seen)]
         changes += judging.tick(each.now)
+        changes += judging.explain()
         lines += [_told(each.moment, change) for change in changes if change.kind != "counted"]
         asked = _decision(rules, list(judging.findings.values()))
         if asked != decided:
@@ -131,6 +132,8 @@ def _told(moment: float, change: Change) -> str:
     finding = change.finding
     what = f"{finding.check} {finding.object or '-'} {finding.verdict.value}"
     text = "" if change.kind == "closed" else f": {finding.summary}"
+    if finding.caused_by:
+        text += f" (caused by {finding.caused_by})"
     return f"{shown(moment)} {change.kind} {what}{text}"
 
 

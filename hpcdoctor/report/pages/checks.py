@@ -26,9 +26,9 @@ what holds on a node, and which file each key comes from.
 
 **proven** says on what a check was seen to fire: *real*, a real fault or one that the kernel itself
 reported after it was injected; *recording*, what a machine with the fault once said; *stand-in*,
-input made after the documentation. **cause**: *node* is this node's own; *shared* may be a server's or the fabric's, and *job* a job's:
-neither ever drains a node by itself. **origin** says where the thresholds come from; *own* ones are
-our judgement.
+input made after the documentation. **cause**: *node* is this node's own; *shared* may be a
+server's or the fabric's, and *job* a job's: neither ever drains a node by itself.
+**origin** says where the thresholds come from; *own* ones are our judgement.
 """
 PROBES = """\
 ## Probes
