@@ -29,19 +29,13 @@ CRITICAL  of 4 checks: 1 critical, 1 unknown, 1 ok, 1 skipped
 
 CRITICAL  bad
           bad is wrong
+explains  follows (critical): follows is wrong
 since     2027-01-15 07:59:00 UTC (1 min ago)
 evidence  07:59:00  seen
 next      1. Look
 
 WARNING   mild
           mild is wrong
-since     2027-01-15 07:59:00 UTC (1 min ago)
-evidence  07:59:00  seen
-next      1. Look
-
-CRITICAL  follows
-          follows is wrong
-caused by bad[device=x]
 since     2027-01-15 07:59:00 UTC (1 min ago)
 evidence  07:59:00  seen
 next      1. Look
