@@ -2,10 +2,12 @@
 
 import re
 
-from hpcdoctor.lifecycle.inputs import Acknowledge, Ask, Context
+from hpcdoctor.lifecycle import repair
+from hpcdoctor.lifecycle.inputs import Ask, Context
 from hpcdoctor.lifecycle.moves import (
     ask_for_drain,
     ask_for_resume,
+    back_in_service,
     change,
     end_incident,
     enter,
@@ -30,16 +32,17 @@ def answered(
     node: Node, result: ActionResult, now: Instant, context: Context
 ) -> tuple[Node, list[Ask]]:
     """Return the node after an action has ended."""
-    if result.result in (Result.NO_ANSWER, Result.REFUSED):
-        return _try_later(node, result, now, context), []
-    node = change(node, failures=0)
     match result.operation:
+        case Operation.REMEDIATE:
+            return repair.ended(change(node, failures=0), result, now, context)
+        case _ if result.result in (Result.NO_ANSWER, Result.REFUSED):
+            return _try_later(node, result, now, context), []
         case Operation.DRAIN:
-            return _drain(node, result, now, context)
+            return _drain(change(node, failures=0), result, now, context)
         case Operation.RESUME:
-            return _resume(node, result, now, context)
+            return _resume(change(node, failures=0), result, now, context)
         case Operation.READ:
-            return _read(node, result, now, context)
+            return _read(change(node, failures=0), result, now, context)
 
 
 def _try_later(node: Node, result: ActionResult, now: Instant, context: Context) -> Node:
@@ -111,7 +114,9 @@ def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> N
     if found is None:
         return node
     decision = node.decision if wants_drain(node) else _adopted_decision(view)
-    incident = Incident(id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision)
+    incident = Incident(
+        id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision, adopted=True
+    )
     quarantine = Quarantine(
         incident=incident.id,
         epoch=incident.epoch,
@@ -168,6 +173,7 @@ def _still_ours(
 ) -> tuple[Node, list[Ask]]:
     if not ours:
         return _taken_over(node, view, now, context)
+    node = _claim_after_reboot(node, view)
     if node.releasing is not None:
         return ask_for_resume(node)
     if node.state is State.DRAINING and not view.in_use:
@@ -175,10 +181,26 @@ def _still_ours(
     return node, []
 
 
+def _claim_after_reboot(node: Node, view: SchedulerView) -> Node:
+    """Take over who set our reason and when: a reboot through the scheduler sets both anew.
+
+    Only after a repair of ours, and only where nothing but the scheduler's own words were added.
+    """
+    quarantine = node.quarantine
+    if quarantine is None or node.state is not State.VERIFYING:
+        return node
+    if view.reason != quarantine.reason and not view.reason.startswith(
+        f"{quarantine.reason} : reboot"
+    ):
+        return node
+    claim = change(quarantine, claimed_by=view.reason_by, claimed_at=view.reason_at)
+    return change(node, quarantine=claim)
+
+
 def _without_claim(node: Node, view: SchedulerView, now: Instant) -> tuple[Node, list[Ask]]:
     """No drain of ours stands there, and none is on our books."""
     if node.state is State.HANDED_OVER and not view.drained:
-        return _back_in_service(node, "resumed at the scheduler by a person", now, 86400.0)
+        return back_in_service(node, "resumed at the scheduler by a person", now, 86400.0)
     if node.releasing is not None:
         return end_incident(node, f"released by {node.releasing.who}", now), []
     if node.state is State.WAITING:
@@ -202,25 +224,7 @@ def _taken_over(
         because = f"taken over at the scheduler by {view.reason_by}: {view.reason}"
         return enter(node, State.HANDED_OVER, because, now, quarantine=None, releasing=None), []
     because = "resumed at the scheduler by a person"
-    return _back_in_service(node, because, now, context.probation_seconds)
-
-
-def _back_in_service(
-    node: Node, because: str, now: Instant, probation_seconds: float
-) -> tuple[Node, list[Ask]]:
-    node = enter(
-        node,
-        State.PROBATION,
-        because,
-        now,
-        quarantine=None,
-        releasing=None,
-        retry_at=None,
-        look_at=None,
-        verify_until=None,
-        probation_until=now.plus(probation_seconds),
-    )
-    return node, [Acknowledge(who=because)]
+    return back_in_service(node, because, now, context.probation_seconds)
 
 
 def _resume(
@@ -230,7 +234,7 @@ def _resume(
     who = f"released by {release.who}: {release.why}" if release else "resumed"
     match result.result:
         case Result.DONE | Result.NONE:
-            return _back_in_service(node, who, now, context.probation_seconds)
+            return back_in_service(node, who, now, context.probation_seconds)
         case _ if result.view is not None:
             return _taken_over(node, result.view, now, context)
         case _:

@@ -2,9 +2,10 @@
 
 import msgspec
 
+from hpcdoctor.definitions.remediation import Disrupts
 from hpcdoctor.definitions.settings import Authority
 from hpcdoctor.model.action import Action, ActionResult
-from hpcdoctor.model.decision import Decided
+from hpcdoctor.model.decision import Decided, Mode
 from hpcdoctor.model.instant import Instant
 
 
@@ -52,13 +53,51 @@ class Released(msgspec.Struct, frozen=True):
     why: str
 
 
-Input = Started | Decision | Tick | Answered | HoldOrdered | HoldLifted | Released
+class RepairOrdered(msgspec.Struct, frozen=True):
+    """A person wants a remediation carried out, under the same guards as the ladder."""
+
+    who: str
+    why: str
+    remediation: str
+    subject: dict[str, str] = {}
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """A person takes over from here: the drain stays, and nothing more is done about it."""
+
+    who: str
+    why: str
+
+
+Input = (
+    Started
+    | Decision
+    | Tick
+    | Answered
+    | HoldOrdered
+    | HoldLifted
+    | Released
+    | RepairOrdered
+    | HandedOver
+)
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
     """Asked of the judge: what is open now is known to `who` and drives no decision any more."""
 
     who: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the lifecycle has to know of a remediation that the site has named."""
+
+    disrupts: Disrupts
+    limit: str  # "2 per 7d", for people
+    limit_count: int
+    limit_seconds: float
+    verify_seconds: float
+    mode: Mode = Mode.ACT  # the weakest of the site and the remediation
+    unproven: bool = False  # tried on stand-ins only, and the site does not trust that
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -69,6 +108,9 @@ class Context(msgspec.Struct, frozen=True):
     authority: Authority = Authority.NODE
     probation_seconds: float = 86400.0
     verify_seconds: float = 300.0
+    remediations: dict[str, Facts] = {}
+    why_no_repair: str = ""  # what forbids every remediation that disrupts
+    unverified: str = ""  # what is still wrong, or not yet looked at, after the repair
 
 
 Ask = Action | Acknowledge

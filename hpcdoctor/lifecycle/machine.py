@@ -1,26 +1,30 @@
 """How does a node change its state? (node, input, now) to (node, what must be done).
 
-    healthy ⇄ degraded ─▶ waiting ─▶ draining ─▶ drained ─▶ handed_over ─▶ probation ─▶ healthy
-                            ▲                                                  │
-                            └───────────── the same incident, next epoch ──────┘
+    healthy ⇄ degraded ─▶ waiting ─▶ draining ─▶ drained ──────▶ handed_over ─▶ probation ─▶ healthy
+                            ▲                     │   ▲                          ▲    │
+                            │                     ▼   │ did not help             │    │
+                            │               remediating ─▶ verifying ────────────┘    │
+                            └───────────── the same incident, next epoch ─────────────┘
 
 Every transition gives its reason as a sentence; log, event, scheduler and command line show the
-same one. What the scheduler answers is in answers.py.
+same one. What the scheduler answers is in answers.py, what a repair goes through in repair.py.
 """
 
 from typing import assert_never
 
-from hpcdoctor.lifecycle import answers
+from hpcdoctor.lifecycle import answers, ladder, repair
 from hpcdoctor.lifecycle.inputs import (
     Acknowledge,
     Answered,
     Ask,
     Context,
     Decision,
+    HandedOver,
     HoldLifted,
     HoldOrdered,
     Input,
     Released,
+    RepairOrdered,
     Started,
     Tick,
 )
@@ -51,7 +55,7 @@ def step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node
 def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     match event:
         case Started():
-            return _started(node, event, now)
+            return _started(node, event, now, context)
         case Decision(decided=decided):
             return _decided(_count_shadow(node, decided), decided, now, context)
         case Answered(result=result):
@@ -66,6 +70,15 @@ def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Nod
             return _unheld(node, f"{who} lifted the hold", now, context)
         case Released(who=who, why=why):
             return _released(node, Release(who=who, why=why), now)
+        case RepairOrdered() as ordered:
+            if repair.why_not_order(node, ordered.remediation, now, context):
+                return node, []  # the person was told; between asking and now it changed
+            return repair.order(node, ordered, now, context)
+        case HandedOver(who=who, why=why):
+            if node.incident is None or node.pending is not None:
+                return node, []
+            because = f"{who} has taken over: {why}"
+            return enter(node, State.HANDED_OVER, because, now, verify_until=None), []
         case unexpected:
             assert_never(unexpected)
 
@@ -79,7 +92,9 @@ def why_not_drain(node: Node, context: Context) -> str | None:
     return None
 
 
-def _started(node: Node, event: Started, now: Instant) -> tuple[Node, list[Ask]]:
+def _started(node: Node, event: Started, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
+    if node.state is State.REMEDIATING:
+        node = repair.after_restart(node, now, context)
     if event.empty_store or node.pending is not None or node.quarantine is not None:
         # Unknown: read it back before anything else is done.
         return look_at_scheduler(change(node, pending=None))
@@ -105,8 +120,20 @@ def _decided(
         case State.HEALTHY | State.DEGRADED if wants_drain(node):
             incident = Incident(id=context.incident_id, epoch=1, opened=now, decision=decided.act)
             return _want_drain(change(node, incident=incident), now, context)
+        case State.HEALTHY | State.DEGRADED if _repairs_in_service(node, now, context):
+            incident = Incident(id=context.incident_id, epoch=1, opened=now, decision=decided.act)
+            return repair.climb(change(node, incident=incident), now, context)
         case State.HEALTHY | State.DEGRADED:
             return _label(node, decided, now), []
+        case State.VERIFYING | State.HANDED_OVER if (
+            wants_drain(node) and node.pending is None and _in_service(node)
+        ):
+            again = change(_incident(node), decision=decided.act)
+            return _want_drain(change(node, incident=again, verify_until=None), now, context)
+        case State.HANDED_OVER if (
+            _in_service(node) and node.pending is None and decided.act.want is Want.NONE
+        ):
+            return end_incident(node, "what was wrong has cleared", now), []
         case State.PROBATION if wants_drain(node) and node.incident is not None:
             again = _again(node.incident, decided.act, now, context)
             return _want_drain(change(node, incident=again), now, context)
@@ -119,6 +146,33 @@ def _decided(
             return ask_for_resume(change(node, releasing=release))
         case _:
             return node, []
+
+
+def _repairs_in_service(node: Node, now: Instant, context: Context) -> bool:
+    """Tell whether a rule asks for a repair that disrupts nothing, and so needs no drain."""
+    decision = node.decision
+    if decision.want is not Want.DEGRADED or node.hold is not None or node.pending is not None:
+        return False
+    facts = [context.remediations.get(name) for name in decision.remediate]
+    if not facts or any(ladder.disrupts(each) for each in facts):
+        return False
+    would = change(node, incident=Incident(id="", epoch=1, opened=now, decision=decision))
+    return ladder.next_rung(would, now, context)[0] is not None
+
+
+def _in_service(node: Node) -> bool:
+    """Tell whether the incident never asked for a drain: its repairs run beside the jobs."""
+    return (
+        node.quarantine is None
+        and node.incident is not None
+        and node.incident.decision.want not in QUARANTINES
+    )
+
+
+def _incident(node: Node) -> Incident:
+    if node.incident is None:
+        raise ValueError(f"state {node.state.value} without an incident")
+    return node.incident
 
 
 def _rerooted(node: Node) -> Node:
@@ -206,22 +260,13 @@ def _by_time(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask
         ):
             return end_incident(node, "probation has ended without a repeat", now), []
         case State.DRAINED:
-            return _after_drained(node, now), []
-        case State.VERIFYING if node.verify_until is not None and now.reached(node.verify_until):
-            because = "nothing here can verify a repair that this store knows nothing of"
-            return enter(node, State.HANDED_OVER, because, now, verify_until=None), []
+            return repair.climb(node, now, context)
+        case State.VERIFYING:
+            return repair.verified(node, now, context)
         case _ if retry:
             return look_at_scheduler(change(node, retry_at=None))
         case _:
             return node, []
-
-
-def _after_drained(node: Node, now: Instant) -> Node:
-    to = (
-        node.incident.decision.hand_over if node.incident else ""
-    ) or "the cluster's administrators"
-    because = f"drained, and no remediation is enabled for it: handed over to {to}"
-    return enter(node, State.HANDED_OVER, because, now)
 
 
 def _unheld(node: Node, because: str, now: Instant, context: Context) -> tuple[Node, list[Ask]]:

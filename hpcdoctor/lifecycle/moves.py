@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
-from hpcdoctor.lifecycle.inputs import Ask
+from hpcdoctor.lifecycle.inputs import Acknowledge, Ask, Context
 from hpcdoctor.model.action import Action, Operation
 from hpcdoctor.model.decision import QUARANTINES
 from hpcdoctor.model.instant import Instant
@@ -65,6 +65,43 @@ def ask_for_drain(node: Node) -> tuple[Node, list[Ask]]:
 def ask_for_resume(node: Node) -> tuple[Node, list[Ask]]:
     node, action = _next_action(node, Operation.RESUME)
     return node, [action]
+
+
+def ask_for_remediation(
+    node: Node, name: str, subject: dict[str, str] | None = None
+) -> tuple[Node, Action]:
+    """Ask for it on the thing that the root finding names, or that a person named."""
+    node, action = _next_action(node, Operation.REMEDIATE)
+    decision = node.incident.decision if node.incident else None
+    about = subject if subject is not None else decision.subject if decision else {}
+    return node, change(action, remediation=name, subject=about)
+
+
+def back_in_service(
+    node: Node, because: str, now: Instant, probation_seconds: float
+) -> tuple[Node, list[Ask]]:
+    """The node works again, and is watched for a while."""
+    node = enter(
+        node,
+        State.PROBATION,
+        because,
+        now,
+        quarantine=None,
+        releasing=None,
+        retry_at=None,
+        look_at=None,
+        verify_until=None,
+        probation_until=now.plus(probation_seconds),
+    )
+    return node, [Acknowledge(who=because)]
+
+
+def out_of_repair(node: Node, now: Instant, context: Context) -> Node:
+    """End a repair that needed no drain; it is watched like any other."""
+    release = node.releasing
+    because = f"{release.who}: {release.why}" if release else "repaired"
+    node, _ = back_in_service(node, because, now, context.probation_seconds)
+    return node
 
 
 def look_at_scheduler(node: Node) -> tuple[Node, list[Ask]]:

@@ -9,6 +9,7 @@ class Operation(StrEnum):
     READ = "read"
     DRAIN = "drain"
     RESUME = "resume"
+    REMEDIATE = "remediate"
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -20,6 +21,9 @@ class Action(msgspec.Struct, frozen=True):
     mark: str = ""  # whose drain we believe it is: ours carries this mark
     claimed_by: str = ""  # for a resume: as recorded after the drain
     claimed_at: str = ""
+    remediation: str = ""  # its name; what it does is in files that only root can write
+    # What it is for, as the finding names it: the helper holds it against the hardware itself.
+    subject: dict[str, str] = {}
 
 
 class Result(StrEnum):
@@ -29,6 +33,8 @@ class Result(StrEnum):
     NOT_OURS = "not-ours"  # the drain is gone or taken over; nothing was changed
     REFUSED = "refused"  # it will not work by trying again: rights, name, form
     NO_ANSWER = "no-answer"  # unknown: it may or may not have happened, or may yet happen
+    FAILED = "failed"  # a step of the remediation failed; its `finally` was carried out
+    TOO_LONG = "too-long"  # the remediation outlived its limit; how far it came is unknown
     NONE = "none"  # no scheduler is configured
 
 

@@ -42,6 +42,7 @@ class Decision(msgspec.Struct, frozen=True):
     summary: str = ""
     object: str = ""  # "GPU3"
     label: str = ""  # "Xid79 off bus"
+    subject: dict[str, str] = {}  # of the root finding: pci_address: 0000:3b:00
     findings: list[str] = []  # keys of the findings that satisfied the rule, root first
     remediate: list[str] = []
     hand_over: str = ""

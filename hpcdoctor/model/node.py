@@ -56,12 +56,25 @@ class Incident(msgspec.Struct, frozen=True):
     epoch: int  # raised at every take-over and every repeat within probation
     opened: Instant
     decision: Decision
-    hand_over: str = ""
+    adopted: bool = False  # found at the scheduler: which remediations it has seen is not known
 
     @property
     def mark(self) -> str:
         """The start of our reason at the scheduler, at most 10 characters."""
         return f"hd:{self.id}.{self.epoch}"
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """One remediation that was asked for, whatever became of it."""
+
+    action: str  # its id
+    incident: str
+    remediation: str
+    asked: Instant
+    by: str = ""  # the person who ordered it; "" for the ladder
+    ended: Instant | None = None
+    result: str = ""  # in the words of model.action.Result; "unknown" after a crash
+    message: str = ""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -86,5 +99,6 @@ class Node(msgspec.Struct, frozen=True):
     # Until then a drain or resume that was sent without an answer may still be carried out.
     late_until: Instant | None = None
     would_have_drained: int = 0  # in shadow: how often `step` would have drained
+    repairs: list[Repair] = []  # the last ones, over all incidents
     # The finding keys of the decision last counted there, so that one story counts once.
     shadowed: list[str] = []

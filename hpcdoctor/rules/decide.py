@@ -43,6 +43,7 @@ def _decision(
         summary=fill(rule.summary, values),
         object=root.object,
         label=root.label,
+        subject=root.subject,
         findings=keys,
         explains=[f.key for f in sorted(explained, key=lambda f: (f.since.wall, f.key))],
         remediate=rule.decide.remediate,

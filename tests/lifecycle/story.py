@@ -9,10 +9,13 @@ from hpcdoctor.lifecycle.inputs import (
     Ask,
     Context,
     Decision,
+    Facts,
+    HandedOver,
     HoldLifted,
     HoldOrdered,
     Input,
     Released,
+    RepairOrdered,
     Started,
     Tick,
 )
@@ -45,10 +48,20 @@ class Story:
         self.node = Node(name="n1", state=State.HEALTHY, since=START, because="new")
         self.asked: list[Action] = []
         self.acknowledged: list[str] = []
+        self.remediations: dict[str, Facts] = {}
+        self.unverified = "not looked at yet"
+        self.why_no_repair = ""
         self.ids = iter(f"k{number:03d}" for number in range(1000))
 
     def happens(self, event: Input) -> list[Ask]:
-        context = Context(incident_id=next(self.ids), jitter=0.5, authority=self.authority)
+        context = Context(
+            incident_id=next(self.ids),
+            jitter=0.5,
+            authority=self.authority,
+            remediations=self.remediations,
+            unverified=self.unverified,
+            why_no_repair=self.why_no_repair,
+        )
         self.node, asks = step(self.node, event, self.now, context)
         for ask in asks:
             if isinstance(ask, Acknowledge):
@@ -84,6 +97,12 @@ class Story:
 
     def release(self) -> None:
         self.happens(Released(who="bob", why="card reseated"))
+
+    def order(self, name: str) -> None:
+        self.happens(RepairOrdered(who="bob", why="by hand", remediation=name))
+
+    def take_over(self) -> None:
+        self.happens(HandedOver(who="bob", why="I look at it"))
 
     def state(self) -> State:
         """Return the state; a call, since the type checker believes that an attribute stays."""

@@ -6,11 +6,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
+from hpcdoctor.definitions.remediation import Disrupts
+from hpcdoctor.lifecycle.inputs import Facts
 from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
+from hpcdoctor.model.decision import Want
 from hpcdoctor.model.node import State
-from tests.lifecycle.story import IDLE, Story
+from tests.lifecycle.story import IDLE, LOST, Story
 
 PERSON = "alice: disk swap"
+LADDER = {
+    "reset": Facts(Disrupts.GPU, "2 per 7d", 2, 7 * 86400.0, 300.0),
+    "reboot": Facts(Disrupts.NODE, "1 per 24h", 1, 86400.0, 600.0),
+    "restart": Facts(Disrupts.NOTHING, "3 per 24h", 3, 86400.0, 60.0),
+}
 
 
 class AnyStory(RuleBasedStateMachine):
@@ -34,6 +42,8 @@ class AnyStory(RuleBasedStateMachine):
 
     def carry_out(self, action: Action) -> Result:
         """What the helper does, by the ownership protocol."""
+        if action.operation is Operation.REMEDIATE:
+            return Result.DONE
         ours = self.reason is not None and self.view().marked(action.mark)
         if action.operation is Operation.DRAIN:
             if self.reason is None:
@@ -58,10 +68,56 @@ class AnyStory(RuleBasedStateMachine):
 
     @rule()
     def a_fault(self) -> None:
+        self.story.unverified = "it is still wrong"
+        self.story.decide(structs.replace(LOST, remediate=list(LADDER)))
+
+    @rule()
+    def a_fault_without_a_repair(self) -> None:
+        self.story.unverified = "it is still wrong"
         self.story.decide()
 
     @rule()
+    def a_mild_fault_that_a_service_restart_may_mend(self) -> None:
+        mild = structs.replace(LOST, want=Want.DEGRADED, remediate=["restart"], rule="mild")
+        self.story.decide(mild)
+
+    @rule()
+    def the_site_names_its_remediations(self) -> None:
+        self.story.remediations = dict(LADDER)
+
+    @rule()
+    def the_site_names_none(self) -> None:
+        self.story.remediations = {}
+
+    @rule(name=st.sampled_from(["reset", "reboot", "restart", "nothing"]))
+    def a_person_orders_a_repair(self, name: str) -> None:
+        self.story.order(name)
+
+    @rule()
+    def a_person_takes_over(self) -> None:
+        self.story.take_over()
+
+    @precondition(lambda self: self.repairing())
+    @rule(
+        result=st.sampled_from([Result.FAILED, Result.TOO_LONG, Result.NO_ANSWER, Result.REFUSED])
+    )
+    def a_repair_goes_wrong(self, result: Result) -> None:
+        self.story.answer(result, None, "it went wrong")
+
+    @precondition(lambda self: self.repairing())
+    @rule()
+    def a_repair_helps(self) -> None:
+        self.story.unverified = ""
+        self.story.clear()
+        self.answer()
+
+    def repairing(self) -> bool:
+        node = self.story.node
+        return bool(node.pending) and self.story.pending.operation is Operation.REMEDIATE
+
+    @rule()
     def it_clears(self) -> None:
+        self.story.unverified = ""
         self.story.clear()
 
     @precondition(lambda self: self.story.node.pending)
@@ -142,7 +198,31 @@ class AnyStory(RuleBasedStateMachine):
             if action.operation is Operation.DRAIN:
                 assert action.reason.startswith(action.mark + " ")
                 assert node.hold is None or node.releasing is not None
+            if action.operation is Operation.REMEDIATE:
+                self.may_be_repaired(action)
+            if action.operation is Operation.RESUME and node.releasing is not None:
+                # Nobody but a person puts a node back while something is still wrong with it.
+                by_itself = node.releasing.who in LADDER
+                assert not (by_itself and self.story.unverified)
         self.seen = len(self.story.asked)
+
+    def may_be_repaired(self, action: Action) -> None:
+        node = self.story.node
+        assert node.hold is None
+        assert node.state is State.REMEDIATING
+        assert node.pending == action.id
+        if LADDER[action.remediation].disrupts is not Disrupts.NOTHING:
+            assert node.quarantine is not None
+        week = [r for r in node.repairs if self.story.now.seconds_since(r.asked) < 7 * 86400]
+        assert len([r for r in week if r.result != "refused"]) <= 4
+        by_ladder = [(r.incident, r.remediation) for r in node.repairs if not r.by and r.incident]
+        assert len(by_ladder) == len(set(by_ladder)), "a rung is tried once in an incident"
+
+    @invariant()
+    def two_repairs_never_run_at_once(self) -> None:
+        assert sum(not repair.ended for repair in self.story.node.repairs) <= 1
+        if self.story.node.state is State.REMEDIATING:
+            assert self.story.node.pending is not None
 
     @invariant()
     def waiting_and_everything_else_has_its_reason(self) -> None:
@@ -161,6 +241,7 @@ class AnyStory(RuleBasedStateMachine):
         if self.reason == PERSON:
             self.reason = None
         for _ in range(40):
+            story.unverified = ""
             story.clear()
             if story.node.pending:
                 self.answer()
@@ -178,7 +259,7 @@ class LongStory(AnyStory):
 
 
 AnyStory.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=400,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
