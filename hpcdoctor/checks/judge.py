@@ -71,6 +71,7 @@ class Judge:
         }
         self._tracks: dict[str, dict[str, Track]] = {name: {} for name in checks}
         self._skipped: dict[str, str] = {}
+        self.looked: dict[str, Instant] = {}  # when each check last saw its source
         for finding in self.findings.values():
             if finding.check in self._tracks:
                 self._restore(finding)
@@ -90,6 +91,8 @@ class Judge:
         """Take in one look, and return what changed by it."""
         changes: list[Change] = []
         for check in self._by_probe.get(look.probe, ()):
+            if look.status is ReadStatus.READ:
+                self.looked[check.name] = look.taken
             if check.shape is Shape.STREAM:
                 changes += self._judge_stream(check, look)
             else:
@@ -192,6 +195,8 @@ class Judge:
                     STUCK_SECONDS: stuck,
                     STUCK_SINCE: moment(look.stuck_since or now),
                 }
+                if check.where is not None and STUCK_SECONDS in check.where.fields:
+                    return self._leave_to_others(check, reading, look)
                 return self._judge_reading(check, reading, look)
             case _:
                 return self._unknown(check, look)
@@ -223,6 +228,28 @@ class Judge:
         for track in concerned:
             changes += self._not_known(check, track, track.subject, reason, look.taken)
         return changes
+
+    def _leave_to_others(
+        self, check: CompiledCheck, reading: Mapping[str, Value], look: Look
+    ) -> list[Change]:
+        """What hangs is told by the check that asks for that; this one, by its `where`, does not.
+
+        A finding from before stays as it is: that nothing can be measured is no health.
+        """
+        here = self._surroundings(check, reading, look.taken)
+        if check.where is None or check.where.evaluate(here) is True:
+            return self._judge_reading(check, reading, look)
+        track = self._tracks[check.name].setdefault(here.key, Track(here.subject))
+        track.true_since.clear()
+        if here.key not in self.findings:
+            tellers = [
+                each.name
+                for each in self._by_probe[look.probe]
+                if any(STUCK_SECONDS in level.when.fields for level in each.levels)
+            ]
+            track.verdict, track.unknown_since = Verdict.OK, None
+            track.skipped = f"hung; see {', '.join(tellers) or look.reason}"
+        return []
 
     def _judge_readings(self, check: CompiledCheck, look: Look) -> list[Change]:
         changes: list[Change] = []

@@ -16,6 +16,7 @@ from hpcdoctor import __version__, knowledge
 from hpcdoctor.daemon import systemd
 from hpcdoctor.daemon.answers import Answers
 from hpcdoctor.daemon.control import Control
+from hpcdoctor.daemon.durable import why_not_durable
 from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline
@@ -73,8 +74,9 @@ class Daemon:
             clock=self.clock,
             executor=self.executor,
             accept_user_kernel_log=accept_user_kernel_log,
+            why_no_repair=why_not_durable(Path(settings.state_directory)),
         )
-        self.performer = Performer(self._settings, self.store, self._answered, self.executor)
+        self.performer = Performer(self._knowledge, self.store, self._answered, self.executor)
         self.readings = Readings(
             settings.prober_socket,
             Schedule(known.checks, parse_duration(settings.tick)),
@@ -148,8 +150,8 @@ class Daemon:
                 systemd.alive()
             systemd.status(f"{self.pipeline.node.state.value}: {self.pipeline.node.because}")
 
-    def _settings(self) -> Any:  # noqa: ANN401  # Settings; of the configuration in force
-        return self.known.settings
+    def _knowledge(self) -> Knowledge:  # of the configuration in force
+        return self.known
 
     async def _answered(self, answered: Answered) -> None:
         """Wait until the answer is committed, so that the same action is not taken up twice."""

@@ -12,10 +12,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from hpcdoctor.daemon.repairs import longest_seconds
 from hpcdoctor.daemon.store import Store, StoreUnusable
-from hpcdoctor.definitions.settings import SchedulerName, Settings
+from hpcdoctor.definitions.settings import SchedulerName
+from hpcdoctor.knowledge import Knowledge
 from hpcdoctor.lifecycle.inputs import Answered
-from hpcdoctor.model.action import Action, ActionResult, Result
+from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 
 log = structlog.get_logger()
 
@@ -29,12 +31,12 @@ class Performer:
 
     def __init__(
         self,
-        settings: Callable[[], Settings],
+        knowledge: Callable[[], Knowledge],
         store: Store,
         answer: Callable[[Answered], Awaitable[None]],
         executor: Executor,
     ) -> None:
-        self._settings = settings
+        self._knowledge = knowledge
         self._store = store
         self._answer = answer
         self._executor = executor
@@ -60,27 +62,34 @@ class Performer:
 
     async def perform(self, action: Action) -> ActionResult:
         """Return how it ended; whatever goes wrong on the way is "no answer"."""
-        settings = self._settings()
-        if settings.scheduler is SchedulerName.NONE:
+        settings = self._knowledge().settings
+        repairing = action.operation is Operation.REMEDIATE
+        if settings.scheduler is SchedulerName.NONE and not repairing:
             return ActionResult(
                 id=action.id,
                 operation=action.operation,
                 result=Result.NONE,
                 message="no scheduler is configured",
             )
+        seconds = self._patience(action)
+        result = Result.NO_ANSWER
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await ask_helper(settings.helper_socket, action)
         except TimeoutError:
-            reason = f"the helper has not answered within {ANSWER_SECONDS:.0f} s"
+            reason = f"the helper has not answered within {seconds:.0f} s"
+            result = Result.TOO_LONG if repairing else result
         except (OSError, EOFError) as error:
             reason = f"the helper cannot be reached at {settings.helper_socket}: {error}"
         except msgspec.MsgspecError as error:
             reason = f"the helper's answer is not understood: {error}"
         log.warning("helper.no-answer", action=action.id, reason=reason)
-        return ActionResult(
-            id=action.id, operation=action.operation, result=Result.NO_ANSWER, message=reason
-        )
+        return ActionResult(id=action.id, operation=action.operation, result=result, message=reason)
+
+    def _patience(self, action: Action) -> float:
+        """Return how long the helper may take: a repair as long as its steps may, and no longer."""
+        remediation = self._knowledge().remediations.get(action.remediation)
+        return longest_seconds(remediation) if remediation else ANSWER_SECONDS
 
 
 async def ask_helper(path: Path, action: Action) -> ActionResult:

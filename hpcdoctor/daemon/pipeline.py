@@ -21,6 +21,7 @@ import structlog
 
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
+from hpcdoctor.daemon.repairs import facts_of, why_unverified
 from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told, shout, tell
 from hpcdoctor.events.vocabulary import LogGap, NodeStarted
@@ -70,10 +71,12 @@ class Pipeline:
         clock: Callable[[], Instant],
         executor: Executor,
         accept_user_kernel_log: bool = False,
+        why_no_repair: str = "",
     ) -> None:
         self.knowledge = knowledge
         self.clock = clock
         self.accept_user_kernel_log = accept_user_kernel_log
+        self.why_no_repair = why_no_repair  # the store does not outlive a reboot
         self.queue: asyncio.Queue[list[Look] | Input | Job] = asyncio.Queue(maxsize=1000)
         self.progress = 0  # turns made, for the watchdog
         self.trouble = ""  # why nothing can be written, as last seen
@@ -259,6 +262,9 @@ class Pipeline:
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
             authority=settings.authority,
             probation_seconds=parse_duration(settings.probation),
+            remediations=facts_of(self.knowledge),
+            why_no_repair=self.why_no_repair or self.trouble,
+            unverified=why_unverified(self.node, self.judge, self.knowledge),
         )
 
 

@@ -1,6 +1,8 @@
 """How does the daemon get its readings? Asks the prober on time, all that is due at once."""
 
 import asyncio
+import os
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -25,9 +27,17 @@ ENDED = frozenset({ReadStatus.ABSENT, ReadStatus.UNAVAILABLE, ReadStatus.BROKEN}
 
 
 class Schedule:
-    """When is each probe due? In whole ticks, so that one wake-up serves them all."""
+    """When is each probe due? In whole ticks, so that one wake-up serves them all.
 
-    def __init__(self, checks: Mapping[str, CompiledCheck], tick_seconds: float) -> None:
+    Probes with a child a subject look at what nodes may share, such as a file server. Of nodes that
+    were started in the same second each has its own turn within the interval, by its name: five
+    thousand that ask at once would be the storm that they are to report.
+    """
+
+    def __init__(
+        self, checks: Mapping[str, CompiledCheck], tick_seconds: float, node: str | None = None
+    ) -> None:
+        self._node = os.uname().nodename if node is None else node
         self.streams = sorted(
             {c.definition.probe for c in checks.values() if c.shape is Shape.STREAM}
         )
@@ -37,14 +47,23 @@ class Schedule:
                 ticks = max(1, round(check.every_seconds / tick_seconds))
                 probe = check.definition.probe
                 self._every[probe] = min(ticks, self._every.get(probe, ticks))
+        spread = {c.definition.probe for c in checks.values() if c.shape is Shape.PER_SUBJECT}
+        self._turn = {probe: self._turn_of(probe) for probe in spread}
+
+    def _turn_of(self, probe: str) -> int:
+        return zlib.crc32(f"{self._node} {probe}".encode()) % self._every[probe]
 
     @property
     def probes(self) -> list[str]:
         return sorted(self._every)
 
     def due(self, tick: int) -> list[str]:
-        """Return the probes of this tick; at the first one all of them."""
-        return [probe for probe, every in sorted(self._every.items()) if tick % every == 0]
+        """Return the probes of this tick; what no other node shares is due all at once."""
+        return [
+            probe
+            for probe, every in sorted(self._every.items())
+            if tick % every == self._turn.get(probe, 0)
+        ]
 
 
 class Readings:

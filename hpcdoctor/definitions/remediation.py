@@ -22,6 +22,13 @@ class Proven(StrEnum):
     STAND_IN = "stand-in"
 
 
+class Trust(StrEnum):
+    """What a site may add to a remediation that was tried on stand-ins only."""
+
+    PROVEN = "proven"  # as shipped: it acts only where it was tried on the real thing
+    UNPROVEN = "unproven"
+
+
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step: a built-in by name, or a program with its arguments; never a shell."""
 
@@ -34,7 +41,7 @@ class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What must hold afterwards, besides the findings that asked for the repair."""
 
     all: dict[str, Verdict] = {}
-    within: str = "5m"
+    within: str = "5m"  # long enough for every check named to look again
 
 
 class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,3 +57,5 @@ class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     enabled: bool = True
     mode: Mode = Mode.ACT
     proven: Proven = Proven.STAND_IN
+    trust: Trust = Trust.PROVEN
+    see: str | list[str] = ""

@@ -140,7 +140,7 @@ def _decided(
         case State.WAITING if not wants_drain(node) and node.pending is None:
             return leave_waiting(node, "what asked for a drain has cleared", now)
         case State.DRAINING | State.DRAINED | State.VERIFYING | State.HANDED_OVER if (
-            not wants_drain(node) and _resumes_when_clear(node)
+            not wants_drain(node) and not context.why_no_repair and _resumes_when_clear(node)
         ):
             release = Release(who=f"rule {_rule(node)}", why="the finding has cleared")
             return ask_for_resume(change(node, releasing=release))
