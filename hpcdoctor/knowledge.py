@@ -4,7 +4,6 @@ The only place that sees them all at once, and so the place where their names ar
 each other.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from hpcdoctor.checks.compiled import CompiledCheck, compile_check, duration
 from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
 from hpcdoctor.definitions.loader import (
+    SETTINGS_FILE,
     Defined,
     Definitions,
     load_definitions,
     load_settings,
 )
-from hpcdoctor.definitions.remediation import Remediation
+from hpcdoctor.definitions.remediation import LIMIT, PLACES, Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
 from hpcdoctor.definitions.yamlfile import DefinitionError, Located, did_you_mean, plain
@@ -29,8 +29,6 @@ from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.text import fields_of
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.registry import Probe
-
-LIMIT = re.compile(r"[1-9][0-9]{0,3} per [1-9][0-9]{0,5}(?:m|h|d)")
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -100,6 +98,12 @@ def resolve(
         problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
         problems += _remediation_problems(remediation, definitions)
+    for name in settings.remediations:
+        if name not in definitions.remediations and name not in definitions.broken:
+            hint = did_you_mean(name, definitions.remediations)
+            message = f"`remediations`: no remediation is named `{name}`{hint}"
+            file = configuration / SETTINGS_FILE
+            problems.append(DefinitionError(message, file, key="remediations"))
     knowledge = Knowledge(
         settings=settings,
         configuration=configuration,
@@ -231,6 +235,10 @@ def _remediation_problems(
                 yield where.error("each step has either `do:` or `run:`", "do")
             if step.run is not None and not step.run:
                 yield where.error("`run` is empty; write the program and its arguments", "run")
+            for place in fields_of(" ".join(step.run or [])):
+                if place not in PLACES:
+                    hint = did_you_mean(place, PLACES) or f"; there are {', '.join(sorted(PLACES))}"
+                    yield where.error(f"`run`: there is no `{{{place}}}`{hint}", "run")
             if "timeout" in where:
                 yield from _duration_problems(where, "timeout")
     if not value.steps:

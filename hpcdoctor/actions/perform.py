@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from hpcdoctor.actions.remediate import Remedies
 from hpcdoctor.actions.schedulers import Outcome, Scheduler, SchedulerRefused, SchedulerUnavailable
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 
@@ -17,14 +18,18 @@ DO: dict[Operation, Callable[[Scheduler, Action], Outcome]] = {
 }
 
 
-def perform(action: Action, scheduler: Scheduler) -> ActionResult:
+def perform(action: Action, scheduler: Scheduler, remedies: Remedies | None = None) -> ActionResult:
     """Do it and return how it ended, always."""
-    outcome = try_to(action, scheduler)
+    outcome = try_to(action, scheduler, remedies)
     return ActionResult(action.id, action.operation, outcome.result, outcome.message, outcome.view)
 
 
-def try_to(action: Action, scheduler: Scheduler) -> Outcome:
+def try_to(action: Action, scheduler: Scheduler, remedies: Remedies | None) -> Outcome:
     try:
+        if action.operation is Operation.REMEDIATE:
+            if remedies is None:
+                return Outcome(Result.REFUSED, "no remediation is carried out here")
+            return remedies.perform(action)
         return DO[action.operation](scheduler, action)
     except SchedulerUnavailable as error:
         return Outcome(Result.NO_ANSWER, str(error))

@@ -1,12 +1,18 @@
-"""`hpcdoctor helper`: the process that drains and resumes, as root."""
+"""`hpcdoctor helper`: the process that drains, resumes and repairs, as root."""
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from hpcdoctor.cli.activation import listening_socket
 from hpcdoctor.cli.process import daemon_user, log_to_stderr, parse
-from hpcdoctor.definitions.loader import load_settings
+from hpcdoctor.definitions.loader import load_definitions, load_profile, load_settings
+from hpcdoctor.definitions.remediation import Remediation
+from hpcdoctor.definitions.trust import why_not_trusted
 from hpcdoctor.helper.main import serve
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -16,4 +22,32 @@ def main(arguments: list[str]) -> int:
     users = daemon_user(settings, options.user) | {os.geteuid()}
     listener = listening_socket(settings.helper_socket)
     folder = Path(settings.helper_state_directory)
-    return serve(listener, settings, folder, allowed_users=users)
+    return serve(
+        listener,
+        settings,
+        folder,
+        remediations=remediations_of(options.config) if settings.remediations else {},
+        services=services_of(load_profile(settings.profile, options.config)),
+        allowed_users=users,
+    )
+
+
+def remediations_of(configuration: Path) -> dict[str, Remediation]:
+    """Return what the files say that only root can write; the others are named and left out."""
+    definitions = load_definitions(configuration)
+    found = {}
+    for name, defined in definitions.remediations.items():
+        if reason := why_not_trusted(defined.source.file):
+            log.warning("remediation %s is left out: %s", name, reason)
+        else:
+            found[name] = defined.value
+    for problem in definitions.problems:
+        log.warning("%s", problem)
+    return found
+
+
+def services_of(profile: dict[str, Any]) -> list[str]:
+    """Return the units that the profile expects here: only they may be restarted."""
+    section = profile.get("services")
+    units = section.get("units") if isinstance(section, dict) else section
+    return [str(unit) for unit in units] if isinstance(units, list) else []

@@ -1,7 +1,5 @@
 """What does the lifecycle have to know of the site's remediations, and how one has helped?"""
 
-import re
-
 from hpcdoctor.checks.judge import Judge
 from hpcdoctor.definitions.remediation import Proven, Remediation, Trust
 from hpcdoctor.knowledge import Knowledge
@@ -12,7 +10,6 @@ from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.rules.verify import unverified
 
-LIMIT = re.compile("([0-9]+) per ([0-9]+[mhd])")
 VERIFY_SECONDS = 300.0
 MARGIN_SECONDS = 60.0  # of the helper: killing, reading back, writing its journal
 
@@ -24,7 +21,7 @@ def facts_of(knowledge: Knowledge) -> dict[str, Facts]:
         remediation = knowledge.remediations.get(name)
         if remediation is None or not remediation.enabled:
             continue
-        count, seconds = limit_of(remediation)
+        count, seconds = remediation.limit_of
         found[name] = Facts(
             disrupts=remediation.disrupts,
             limit=remediation.limit,
@@ -38,12 +35,6 @@ def facts_of(knowledge: Knowledge) -> dict[str, Facts]:
             and remediation.trust is not Trust.UNPROVEN,
         )
     return found
-
-
-def limit_of(remediation: Remediation) -> tuple[int, float]:
-    """Return (2, 604800.0) for `2 per 7d`; knowledge.py has refused every other form."""
-    match = LIMIT.fullmatch(remediation.limit)
-    return (int(match[1]), parse_duration(match[2])) if match else (0, 0.0)
 
 
 def longest_seconds(remediation: Remediation) -> float:

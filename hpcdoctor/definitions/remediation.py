@@ -1,11 +1,15 @@
 """What does a remediation file say? The shape of remediations/<name>.yaml."""
 
+import re
 from enum import StrEnum
 
 import msgspec
 
 from hpcdoctor.model.decision import Mode
 from hpcdoctor.model.finding import Verdict
+from hpcdoctor.model.quantity import parse_duration
+
+LIMIT = re.compile(r"([1-9][0-9]{0,3}) per ([1-9][0-9]{0,5}[mhd])")
 
 
 class Disrupts(StrEnum):
@@ -29,12 +33,27 @@ class Trust(StrEnum):
     UNPROVEN = "unproven"
 
 
+class BuiltIn(StrEnum):
+    """What a step can `do:`; each is a file in hpcdoctor/actions/steps/."""
+
+    CLEAR_LEFTOVERS = "clear-leftovers"
+    GPU_FREE = "gpu-free"
+    REBOOT = "reboot"
+    START_GPU_SERVICES = "start-gpu-services"
+    STOP_GPU_SERVICES = "stop-gpu-services"
+
+
+# What an argument may hold in braces: found on the machine itself before it is used.
+PLACES = frozenset({"pci_address", "device", "port", "mount_point", "unit"})
+
+
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step: a built-in by name, or a program with its arguments; never a shell."""
 
-    do: str | None = None
+    do: BuiltIn | None = None
     run: list[str] | None = None
     timeout: str = "1m"
+    may_fail: bool = False  # the next step is taken all the same
 
 
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,3 +78,9 @@ class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     proven: Proven = Proven.STAND_IN
     trust: Trust = Trust.PROVEN
     see: str | list[str] = ""
+
+    @property
+    def limit_of(self) -> tuple[int, float]:
+        """Return (2, 604800.0) for `2 per 7d`; knowledge.py has refused every other form."""
+        match = LIMIT.fullmatch(self.limit)
+        return (int(match[1]), parse_duration(match[2])) if match else (0, 0.0)

@@ -37,12 +37,6 @@ def problems_of(settings: Settings, source: Located) -> Iterator[DefinitionError
             f"`profile: {settings.profile}`: write the name of a file in profiles/, without .yaml",
             "profile",
         )
-    if settings.remediations:
-        yield source.error(
-            "`remediations`: this version describes remediations and carries out none; leave the "
-            "list empty",
-            "remediations",
-        )
     yield from _quantities(settings, source)
     yield from _limit(settings, source)
     yield from _paths(settings, source)

@@ -28,9 +28,12 @@ CREATE TABLE IF NOT EXISTS actions (
     started REAL NOT NULL,
     ended REAL,
     result TEXT,
-    message TEXT
+    message TEXT,
+    remediation TEXT NOT NULL DEFAULT ''
 ) STRICT
 """
+# A journal that an older version began has no such column yet.
+REMEDIATION = "ALTER TABLE actions ADD COLUMN remediation TEXT NOT NULL DEFAULT ''"
 
 
 class JournalUnusable(Exception):
@@ -58,9 +61,17 @@ class Journal:
             ).fetchone()
             if found is None:
                 database.execute(
-                    "INSERT INTO actions (id, operation, reason, mark, user, started)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    (action.id, action.operation, action.reason, action.mark, user, self._clock()),
+                    "INSERT INTO actions (id, operation, reason, mark, user, started, remediation)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        action.id,
+                        action.operation,
+                        action.reason,
+                        action.mark,
+                        user,
+                        self._clock(),
+                        action.remediation,
+                    ),
                 )
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
@@ -79,6 +90,25 @@ class Journal:
             )
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
+
+    def times(self, seconds: float, remediation: str | None = None) -> int:
+        """Return how often a remediation was started in the last so many seconds, or any.
+
+        What this clock calls the future counts too: a clock set back must not lift a limit.
+        """
+        try:
+            (count,) = (
+                self._open()
+                .execute(
+                    "SELECT count(*) FROM actions WHERE operation = 'remediate' AND started > ?1"
+                    " AND (?2 IS NULL OR remediation = ?2) AND ifnull(result, '') <> 'refused'",
+                    (self._clock() - seconds, remediation),
+                )
+                .fetchone()
+            )
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+        return int(count)
 
     def close(self) -> None:
         if self._database is not None:
@@ -101,6 +131,9 @@ class Journal:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
                 database.execute(SCHEMA)
+                columns = {row[1] for row in database.execute("PRAGMA table_info(actions)")}
+                if "remediation" not in columns:
+                    database.execute(REMEDIATION)
                 database.execute(
                     "DELETE FROM actions WHERE started < ?", (self._clock() - KEPT_SECONDS,)
                 )

@@ -1,9 +1,11 @@
 """How does the helper serve? One action after the other, from callers it knows, each by the book.
 
 The helper is the one process of hpcdoctor that holds the scheduler's credentials. Whoever has
-taken over the daemon can ask it for three things only: to read this node, to drain it with a
-reason in the one form, to resume it where the drain is ours. It finds out by itself which node it
-runs on; a request has no place for a name, so no other node can be drained by it.
+taken over the daemon can ask it for four things only: to read this node, to drain it with a
+reason in the one form, to resume it where the drain is ours, and to carry out a remediation that
+the site has named, on a thing that is really there, within the limits of the helper's own books.
+It finds out by itself which node it runs on; a request has no place for a node's name, so no other
+node can be drained by it.
 
 It ends by itself when nobody has asked for a while: socket activation starts it again. SIGTERM and
 SIGHUP end it too (after SIGHUP it comes back with new settings); an action under way is given a
@@ -13,21 +15,28 @@ moment to finish, then its programs are killed and it is answered as unknown.
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from hpcdoctor.actions.perform import perform
 from hpcdoctor.actions.programs import Programs
+from hpcdoctor.actions.remediate import Remedies
 from hpcdoctor.actions.schedulers import Scheduler, connect
+from hpcdoctor.actions.subject import Machine
+from hpcdoctor.definitions.remediation import Disrupts, Remediation
 from hpcdoctor.definitions.settings import Authority, Settings
 from hpcdoctor.helper.journal import AlreadyStarted, Journal, JournalUnusable
 from hpcdoctor.helper.requests import BadRequest, parse, refusal, why_not_asked_so
 from hpcdoctor.helper.server import Server
+from hpcdoctor.lifecycle.ladder import REPAIRS_A_WEEK, WEEK_SECONDS
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+from hpcdoctor.model.text import visible
+from hpcdoctor.probes.host import Host
 
 IDLE_SECONDS = 300.0
+EMPTY: Mapping[str, Remediation] = {}
 GRACE_SECONDS = 2  # for the action under way when we are told to end
 
 log = logging.getLogger(__name__)
@@ -38,13 +47,19 @@ def serve(
     settings: Settings,
     journal_folder: Path,
     *,
+    remediations: Mapping[str, Remediation] = EMPTY,
+    services: Iterable[str] = (),
     allowed_users: frozenset[int],
     idle_seconds: float = IDLE_SECONDS,
 ) -> int:
     """Answer requests until told to end or idle, and return the exit status."""
     programs = Programs()
     journal = Journal(journal_folder)
-    helper = Helper(settings.authority, connect(settings, programs), journal)
+    scheduler = connect(settings, programs)
+    host = Host.this_machine()
+    enabled = {name: remediations[name] for name in settings.remediations if name in remediations}
+    remedies = Remedies(enabled, Machine(host, services), host, programs, scheduler)
+    helper = Helper(settings.authority, scheduler, journal, remedies)
     ending, wake = socket.socketpair()
     with ending, wake, told_to_end(wake, programs):
         Server(listener, ending, helper.answer, allowed_users | {0}).run(idle_seconds)
@@ -55,10 +70,17 @@ def serve(
 class Helper:
     """One request line in, its answer out."""
 
-    def __init__(self, authority: Authority, scheduler: Scheduler, journal: Journal) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        scheduler: Scheduler,
+        journal: Journal,
+        remedies: Remedies | None = None,
+    ) -> None:
         self._authority = authority
         self._scheduler = scheduler
         self._journal = journal
+        self._remedies = remedies
 
     def answer(self, line: bytes, user: int) -> ActionResult:
         try:
@@ -77,9 +99,32 @@ class Helper:
         return self._perform(action)
 
     def _why_not_here(self, action: Action) -> str | None:
+        if action.operation is Operation.REMEDIATE:
+            return self._why_not_remedy(action)
         if action.operation is Operation.READ or self._authority is Authority.NODE:
             return None
         return f"authority is {self._authority.value}: this node drains and resumes nothing itself"
+
+    def _why_not_remedy(self, action: Action) -> str | None:
+        """Hold a remediation against the settings and against what this helper has done before."""
+        remediation = self._remedies.enabled.get(action.remediation) if self._remedies else None
+        if self._remedies is None or remediation is None:
+            return f"the settings name no remediation {visible(action.remediation, 64)!r}"
+        if why := self._remedies.why_not(action):
+            return why
+        if self._authority is not Authority.NODE and remediation.disrupts is not Disrupts.NOTHING:
+            return f"authority is {self._authority.value}: what disrupts needs its grant"
+        count, seconds = remediation.limit_of
+        try:
+            if self._journal.times(WEEK_SECONDS) >= REPAIRS_A_WEEK:
+                return (
+                    f"{REPAIRS_A_WEEK} remediations in seven days are enough; people have to look"
+                )
+            if self._journal.times(seconds, remediation.remediation) >= count:
+                return f"{remediation.remediation} has reached its limit of {remediation.limit}"
+        except JournalUnusable as error:
+            return f"{error}; without it no remediation is carried out"
+        return None
 
     def _by_the_book(self, action: Action, user: int) -> ActionResult:
         try:
@@ -100,7 +145,7 @@ class Helper:
         return result
 
     def _perform(self, action: Action) -> ActionResult:
-        result = perform(action, self._scheduler)
+        result = perform(action, self._scheduler, self._remedies)
         changed = action.operation is not Operation.READ or result.result is not Result.DONE
         log.log(
             logging.INFO if changed else logging.DEBUG,

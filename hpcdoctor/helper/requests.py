@@ -9,6 +9,9 @@ from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 from hpcdoctor.model.text import visible
 
 LINE_MAXIMUM = 4096  # an action has some 400 bytes
+SUBJECT_MAXIMUM = 8
+TEXT_MAXIMUM = 300
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -30,8 +33,8 @@ def parse(line: bytes) -> Action:
         return Action(*msgspec.structs.astuple(msgspec.json.decode(line, type=_Strict)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
-            f"not an action: {visible(str(error), 200)}; the helper reads, drains and resumes, "
-            "and nothing else"
+            f"not an action: {visible(str(error), 200)}; the helper reads, drains, resumes and "
+            "carries out named remediations, and nothing else"
         ) from error
 
 
@@ -44,8 +47,22 @@ def why_not_asked_so(action: Action) -> str | None:
             return why_not_reason(action.reason, action.mark)
         case Operation.RESUME:
             return why_not_mark(action.mark)
+        case Operation.REMEDIATE:
+            return why_not_remediation(action)
         case Operation.READ:
             return why_not_mark(action.mark) if action.mark else None
+
+
+def why_not_remediation(action: Action) -> str | None:
+    """Return what is wrong with the words of this remediation, or None."""
+    if not IDENTITY.fullmatch(action.remediation):
+        return "a remediation is named with letters, digits, dots and dashes"
+    if len(action.subject) > SUBJECT_MAXIMUM:
+        return f"a subject has at most {SUBJECT_MAXIMUM} parts"
+    for name, text in action.subject.items():
+        if not FIELD.fullmatch(name) or len(text) > TEXT_MAXIMUM or not text.isprintable():
+            return "a subject has names of fields, and short printable texts"
+    return why_not_mark(action.mark)
 
 
 def refusal(line: bytes, reason: str) -> ActionResult:

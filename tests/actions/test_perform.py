@@ -70,7 +70,7 @@ def test_every_error_is_a_result_that_says_what_happened(error: Exception, resul
     assert str(error) in answer.message
 
 
-@pytest.mark.parametrize("operation", list(Operation))
+@pytest.mark.parametrize("operation", [Operation.READ, Operation.DRAIN, Operation.RESUME])
 def test_without_a_scheduler_nothing_is_done_and_that_is_said(operation: Operation) -> None:
     nothing = connect(Settings(scheduler=SchedulerName.NONE), Programs())
     answer = perform(Action("k3f9.1.1", operation), nothing)

@@ -35,7 +35,7 @@ def test_what_the_daemon_sends_is_understood() -> None:
     ],
 )
 def test_what_is_no_action_is_turned_away(line: bytes) -> None:
-    with pytest.raises(BadRequest, match="reads, drains and resumes"):
+    with pytest.raises(BadRequest, match="reads, drains, resumes and carries out"):
         parse(line)
 
 
