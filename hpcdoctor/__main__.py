@@ -11,6 +11,8 @@ COMMANDS = {
     "run": "start daemon, prober and helper where there is no systemd",
     "hold": "have this node left alone",
     "release": "end a hold or a quarantine",
+    "repair": "carry out a remediation by hand",
+    "stand-down": "stop acting on this node, and give back or hand over what is drained",
 }
 # What systemd or `run` starts; of no use to a person.
 PROCESSES = ("daemon", "prober", "helper")
@@ -50,7 +52,8 @@ def _run(command: str, arguments: list[str]) -> int:
     if command not in COMMANDS and command not in PROCESSES:
         return _unknown(command)
     # Not importlib: it costs as much as all else that the fast commands import.
-    module = __import__(f"hpcdoctor.cli.{command}", fromlist=["main"])
+    file = command.replace("-", "_")
+    module = __import__(f"hpcdoctor.cli.{file}", fromlist=["main"])
     code: int = module.main(arguments)
     return code
 
@@ -100,7 +103,7 @@ def _one_line(error: Exception) -> str:
 def _help() -> int:
     print("usage: hpcdoctor COMMAND [OPTIONS]\n\nThe doctor of a compute node.\n")
     for name, meaning in COMMANDS.items():
-        print(f"  {name:<9}{meaning}")
+        print(f"  {name:<12}{meaning}")
     print("\n`hpcdoctor COMMAND --help` says more.")
     return 0
 

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from hpcdoctor.cli.activation import SocketError, bind_socket
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.cli.supervisor import Process, Supervisor, say
@@ -66,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+SYSTEMD = Path("/run/systemd/system")  # there where systemd runs the machine
+
+
 def _prepare(
     settings: Settings, configuration: Path, options: argparse.Namespace, program: list[str]
 ) -> Supervisor:
@@ -98,8 +103,16 @@ def _prepare(
         "helper": bind_socket(settings.helper_socket, 0o660, group),
     }
 
+    if root and settings.remediations and not SYSTEMD.is_dir():
+        say(
+            "there is no systemd that could start the programs of remediations, so the helper "
+            "starts them itself and keeps all of root's capabilities"
+        )
+
     def process(name: str) -> Process:
         grant = grant_of(name)
+        if name == "helper" and settings.remediations and not SYSTEMD.is_dir():
+            grant = msgspec.structs.replace(grant, bounding=None)
         command = [*program, name, "--config", str(configuration)]
         if options.user:
             command += ["--user", options.user]  # prober and helper answer nobody else

@@ -36,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, tag="status", forbid_unknown_fields=Tr
 
     json: bool = False
     width: int = 80
+    would: bool = False  # only what the rules in shadow ask for
 
 
 class Hold(msgspec.Struct, frozen=True, tag="hold", forbid_unknown_fields=True):
@@ -53,8 +54,23 @@ class Release(msgspec.Struct, frozen=True, tag="release", forbid_unknown_fields=
     quarantine: bool = False
 
 
-Question = Check | Status | Hold | Release
-NEEDS_ADMIN = (Hold, Release)
+class Repair(msgspec.Struct, frozen=True, tag="repair", forbid_unknown_fields=True):
+    """Carry out a remediation, under the same guards as the ladder's."""
+
+    why: str
+    remediation: str
+    subject: dict[str, str] = {}  # default: what the incident is about
+
+
+class StandDown(msgspec.Struct, frozen=True, tag="stand-down", forbid_unknown_fields=True):
+    """Stop acting; give back what is ours, or leave it to a person."""
+
+    why: str
+    release: bool = False
+
+
+Question = Check | Status | Hold | Release | Repair | StandDown
+NEEDS_ADMIN = (Hold, Release, Repair, StandDown)
 
 
 class Answer(msgspec.Struct, frozen=True):

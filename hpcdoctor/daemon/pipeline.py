@@ -188,7 +188,7 @@ class Pipeline:
                 pending.append(Decision(decided))
             self.decided, acknowledging = decided, False
             for one in pending:
-                self.node, more = step(self.node, one, now, self._context())
+                self.node, more = step(self.node, one, now, self.context())
                 for ask in more:
                     if isinstance(ask, Acknowledge):
                         changes += self.judge.acknowledge(ask.who)
@@ -255,7 +255,8 @@ class Pipeline:
         because = "the ring was overwritten faster than it was read"
         return [Told("hpcdoctor.log.gap", LogGap(lost=look.lost, because=because))]
 
-    def _context(self) -> Context:
+    def context(self) -> Context:
+        """Return what the lifecycle may know besides the node."""
         settings = self.knowledge.settings
         return Context(
             incident_id="".join(secrets.choice(ALPHABET) for _ in range(4)),

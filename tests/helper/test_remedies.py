@@ -1,4 +1,4 @@
-"""What does a daemon that was taken over get out of the helper? What the site has named, at most."""
+"""What does a daemon that was taken over get out of the helper? At most what the site has named."""
 
 from collections.abc import Callable
 from pathlib import Path

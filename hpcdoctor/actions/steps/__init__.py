@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from hpcdoctor.actions.programs import Programs
+from hpcdoctor.actions.programs import Finished, Programs
+from hpcdoctor.model.text import visible
 from hpcdoctor.probes.host import Host
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/"}
@@ -37,7 +38,7 @@ class World(msgspec.Struct):
             self._outside(argv), deadline_seconds=self.timeout_seconds, environment=ENVIRONMENT
         )
         if finished.status != 0:
-            raise StepFailed(f"{argv[0]} ended with {finished.status}: {last_words(finished)}")
+            raise StepFailed(f"{argv[0]} ended with {finished.status}: {complaint(finished)}")
         return finished.out
 
     def _outside(self, argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,11 +54,10 @@ class World(msgspec.Struct):
         return ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", limit, path, "--", *argv)
 
 
-def last_words(finished: object) -> str:
-    """Return the last line that a program wrote, its errors first."""
-    texts = (getattr(finished, "err", ""), getattr(finished, "out", ""))
-    lines = [line for text in texts for line in text.splitlines()[-1:] if line.strip()]
-    return (lines[0] if lines else "it said nothing")[:SAID]
+def complaint(finished: Finished) -> str:
+    """Return the first line of what a program complained of, else of what it wrote at all."""
+    lines = [line.strip() for line in f"{finished.err}\n{finished.out}".splitlines()]
+    return visible(next((line for line in lines if line), "it said nothing"), SAID)
 
 
 def names() -> list[str]:
