@@ -25,10 +25,13 @@ from hpcdoctor.definitions.remediation import LIMIT, PLACES, Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
 from hpcdoctor.definitions.yamlfile import DefinitionError, Located, did_you_mean, plain
+from hpcdoctor.expressions.errors import ExpressionError
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.text import fields_of
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.registry import Probe
+from hpcdoctor.rules.circumstances import condition
+from hpcdoctor.rules.match import JOB
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -132,7 +135,7 @@ def _explanation_problems(
     defined = definitions.checks[check.name]
     where = defined.source.get("explained_by", defined.source)
     for name, text in defined.value.explained_by.items():
-        if name not in definitions.checks:
+        if name not in definitions.checks and name not in definitions.broken:
             hint = did_you_mean(name, definitions.checks)
             yield where.error(f"no check is named `{name}`{hint}", name)
         if name == check.name:
@@ -194,11 +197,40 @@ def _rule_problems(
         if name not in definitions.remediations and name not in definitions.broken:
             hint = did_you_mean(name, definitions.remediations)
             yield source["decide"].error(f"no remediation is named `{name}`{hint}", "remediate")
-    if when.same and len(when.all) + bool(when.any) < 2:
-        message = "`same` has no meaning where only one finding is asked for; write `all:`"
-        yield source["when"].error(message, "same")
+    yield from _repeat_problems(rule, definitions)
     if when.within is not None:
         yield from _duration_problems(source["when"], "within")
+
+
+def _repeat_problems(rule: Defined[Rule], definitions: Definitions) -> Iterable[DefinitionError]:
+    """Hold `times`, `same`, `different`, `for` and `if` against each other and what there is."""
+    when, where = rule.value.when, rule.source["when"]
+    if when.times < 1:
+        yield where.error(f"`times: {when.times}` has to be 1 or more", "times")
+    if when.same and when.times == 1 and len(when.all) + bool(when.any) < 2:
+        message = "`same` has no meaning where only one finding is asked for; write `all:`"
+        yield where.error(f"{message}, or `times:` for one that comes again", "same")
+    if when.different is not None and when.times == 1:
+        message = "`different` counts things; say how many with `times: 2` or more"
+        yield where.error(message, "different")
+    if when.different not in (None, JOB):
+        for check in (*when.all, *when.any):
+            subject = (
+                definitions.checks[check].value.subject_fields
+                if (check in definitions.checks)
+                else [when.different]
+            )
+            if when.different not in subject:
+                hint = did_you_mean(str(when.different), [*subject, JOB])
+                message = f"check `{check}` has no `{when.different}` in its `per:`{hint}"
+                yield where.error(message, "different")
+    if "for" in where:
+        yield from _duration_problems(where, "for")
+    if when.condition is not None:
+        try:
+            condition(when.condition)
+        except ExpressionError as error:
+            yield where.error(f"`if`, column {error.column}: {error.message}", "if")
 
 
 def _verdict_problems(

@@ -21,6 +21,7 @@ import structlog
 
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
+from hpcdoctor.daemon.maintenance import why_in_maintenance
 from hpcdoctor.daemon.repairs import facts_of, why_unverified
 from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told, shout, tell
@@ -36,12 +37,13 @@ from hpcdoctor.lifecycle.inputs import (
     Tick,
 )
 from hpcdoctor.lifecycle.machine import step
-from hpcdoctor.model.action import Action, ActionResult
+from hpcdoctor.model.action import Action, ActionResult, SchedulerView
 from hpcdoctor.model.decision import Decided
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.model.reading import Look
+from hpcdoctor.rules.circumstances import Circumstances, opening, trimmed
 from hpcdoctor.rules.decide import decide
 
 log = structlog.get_logger()
@@ -96,6 +98,9 @@ class Pipeline:
             knowledge.checks, knowledge.profile, history=history, findings=saved.findings
         )
         self.positions = dict(saved.positions)
+        self.openings = list(saved.openings)
+        self._openings_changed = False
+        self._view: SchedulerView | None = None  # the scheduler as it answered last
         self.node = saved.node or Node(
             name=name, state=State.HEALTHY, since=now, because="nothing is known to be wrong"
         )
@@ -176,6 +181,7 @@ class Pipeline:
         if any(isinstance(one, Tick) for one in inputs):
             changes += self.judge.tick(now)
         changes += self.judge.explain()
+        self._note(changes, inputs, now)
         asks: list[Action] = []
         pending = list(inputs)
         while True:
@@ -183,6 +189,7 @@ class Pipeline:
                 self.knowledge.rules,
                 list(self.judge.findings.values()),
                 self.knowledge.settings.mode,
+                self._circumstances(now),
             )
             if changes or decided != self.decided or acknowledging:
                 pending.append(Decision(decided))
@@ -205,6 +212,31 @@ class Pipeline:
         elif now.reached(self._history_due):
             await self.save_history()
 
+    def _note(self, changes: list[Change], inputs: list[Input], now: Instant) -> None:
+        """Remember what rules may count or ask for."""
+        opened = [opening(each.finding) for each in changes if each.kind == "opened"]
+        if opened:
+            self.openings = trimmed([*self.openings, *opened], now)
+            self._openings_changed = True
+        for one in inputs:
+            if isinstance(one, Answered) and one.result.view is not None:
+                self._view = one.result.view
+
+    def _circumstances(self, now: Instant) -> Circumstances:
+        return Circumstances(
+            now=now,
+            maintenance=bool(self._maintenance(now)),
+            incidents=self.node.ended,
+            repairs=[repair.asked for repair in self.node.repairs],
+            openings=self.openings,
+        )
+
+    def _maintenance(self, now: Instant) -> str:
+        """Return why the node is in people's hands now; "" where it is not."""
+        if self._view is not None and self._view.maintenance:
+            return "the scheduler has a maintenance reservation on this node"
+        return why_in_maintenance(self.knowledge.settings.maintenance, now.wall)
+
     async def _commit(
         self, told: list[Told], asks: list[Action], ended: list[ActionResult], now: Instant
     ) -> None:
@@ -217,13 +249,17 @@ class Pipeline:
         node, findings = self.node, list(self.judge.findings.values())
         untold, actions, results = self._untold, self._unsaved_actions, self._unsaved_results
         positions = dict(self.positions)
+        openings = self.openings if self._openings_changed else None
         saved = await self._write(
-            lambda: self._store.save(node, findings, positions, untold, actions, results, now)
+            lambda: self._store.save(
+                node, findings, positions, untold, actions, results, now, openings
+            )
         )
         if saved is None:
             self._untold = self._untold[-10_000:]
             return
         self._untold, self._unsaved_actions, self._unsaved_results = [], [], []
+        self._openings_changed = False
         self.last_sequence = saved or self.last_sequence
         for notify in self.on_commit:
             notify()
@@ -265,6 +301,7 @@ class Pipeline:
             probation_seconds=parse_duration(settings.probation),
             remediations=facts_of(self.knowledge),
             why_no_repair=self.why_no_repair or self.trouble,
+            maintenance=self._maintenance(self.clock()),
             unverified=why_unverified(self.node, self.judge, self.knowledge),
         )
 

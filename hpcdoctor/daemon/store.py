@@ -18,6 +18,7 @@ from hpcdoctor.model.action import Action, ActionResult
 from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node
+from hpcdoctor.rules.circumstances import Opening
 
 SCHEMA = 1
 FILE = "hpcdoctor.db"
@@ -39,6 +40,7 @@ class Saved(msgspec.Struct, frozen=True):
     findings: list[Finding] = []
     positions: dict[str, str] = {}  # of the streams
     history: bytes = b""
+    openings: list[Opening] = []
 
 
 class StoreUnusable(Exception):
@@ -101,6 +103,7 @@ class Store:
             findings=msgspec.json.decode(documents.get("findings", b"[]"), type=list[Finding]),
             positions=msgspec.json.decode(documents.get("positions", b"{}"), type=dict[str, str]),
             history=documents.get("history", b""),
+            openings=msgspec.json.decode(documents.get("openings", b"[]"), type=list[Opening]),
         )
 
     def save(
@@ -112,6 +115,7 @@ class Store:
         actions: Sequence[Action],
         ended: Sequence[ActionResult],
         now: Instant,
+        openings: Sequence[Opening] | None = None,
     ) -> int:
         """Commit one change; return the last event's number. StoreUnusable: nothing was."""
         encode = msgspec.json.encode
@@ -121,6 +125,8 @@ class Store:
                 self._write("node", encode(node))
                 self._write("findings", encode(list(findings)))
                 self._write("positions", encode(positions))
+                if openings is not None:  # it has changed
+                    self._write("openings", encode(openings))
                 for result in ended:
                     self.connection.execute(
                         "UPDATE action SET state = 'ended', result = ? WHERE id = ?",

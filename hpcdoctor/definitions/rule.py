@@ -19,7 +19,13 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     all: dict[str, Verdict] = {}
     any: dict[str, Verdict] = {}
     same: str | list[str] = []  # fields in which the findings of `all` must agree
-    within: str | None = None  # how near in time the findings of `all` began
+    within: str | None = None  # how near in time the findings of `all` began, or `times` counts
+    hold: str = msgspec.field(name="for", default="0s")  # how long the findings have stood
+    # How often such a finding has opened: on the same thing with `same`, on so many different
+    # things, or in so many different jobs, with `different`.
+    times: int = 1
+    different: str | None = None  # a field of the subject, or `job`
+    condition: str | None = msgspec.field(name="if", default=None)  # rules/circumstances.py
 
     @property
     def same_fields(self) -> list[str]:

@@ -60,6 +60,19 @@ class Metrics(_Section, frozen=True, kw_only=True):
     port: int = 9735
 
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Maintenance(_Section, frozen=True, kw_only=True):
+    """A time in which people work on the node: nothing is drained or repaired meanwhile."""
+
+    why: str
+    start: str | None = msgspec.field(name="from", default=None)  # 2026-12-01T08:00, local time
+    until: str | None = None  # as `from`
+    every: str | None = None  # or each week: "sat 02:00", with `for`
+    lasts: str | None = msgspec.field(name="for", default=None)  # 4h, at most 7d
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """hpcdoctor.yaml; every key may be left out."""
 
@@ -70,6 +83,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     scheduler: SchedulerName = SchedulerName.NONE  # what drains and resumes
     slurm: Slurm = Slurm()
     limit: Limit = Limit()
+    maintenance: list[Maintenance] = []  # when nothing is drained or repaired
     remediations: list[str] = []  # none runs until it is named here
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from hpcdoctor.definitions.mistake import DefinitionError
-from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.definitions.settings import DAYS, Settings
 from hpcdoctor.definitions.yamlfile import Located
 from hpcdoctor.model.quantity import format_duration, parse_duration, parse_size
 
 # One level of a topic on the broker, and a name at the scheduler.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+WEEKLY = re.compile(f"(?:{'|'.join(DAYS)}) (?:[01][0-9]|2[0-3]):[0-5][0-9]")
 DAY_SECONDS = 86400.0
 # key: the least and the most seconds
 DURATIONS = {
@@ -37,10 +39,42 @@ def problems_of(settings: Settings, source: Located) -> Iterator[DefinitionError
             f"`profile: {settings.profile}`: write the name of a file in profiles/, without .yaml",
             "profile",
         )
+    yield from _maintenance(settings, source)
     yield from _quantities(settings, source)
     yield from _limit(settings, source)
     yield from _paths(settings, source)
     yield from _network(settings, source)
+
+
+def _maintenance(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    """Each window is either `from` and `until`, or `every` and `for`."""
+    for number, window in enumerate(settings.maintenance):
+        where = source["maintenance"][number]
+        once, weekly = (window.start, window.until), (window.every, window.lasts)
+        if (None in once) == (None in weekly) or bool(any(once)) == bool(any(weekly)):
+            yield where.error("write either `from` and `until`, or `every` and `for`", "why")
+            continue
+        for key, text in (("from", window.start), ("until", window.until)):
+            if text is not None and not _is_date(text):
+                yield where.error(f"`{key}: {text}`: write it as 2026-12-01T08:00", key)
+        if window.every is not None and WEEKLY.fullmatch(window.every) is None:
+            yield where.error(f"`every: {window.every}`: write it as sat 02:00", "every")
+        if window.lasts is not None:
+            try:
+                seconds = parse_duration(window.lasts)
+            except ValueError as error:
+                yield where.error(f"`for`: {error}", "for")
+            else:
+                if not 60 <= seconds <= 7 * 86400:
+                    yield where.error(f"`for: {window.lasts}` has to be from 1m to 7d", "for")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _quantities(settings: Settings, source: Located) -> Iterator[DefinitionError]:

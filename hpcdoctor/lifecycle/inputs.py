@@ -110,6 +110,7 @@ class Context(msgspec.Struct, frozen=True):
     verify_seconds: float = 300.0
     remediations: dict[str, Facts] = {}
     why_no_repair: str = ""  # what forbids every remediation that disrupts
+    maintenance: str = ""  # why this node is in people's hands now, until when
     unverified: str = ""  # what is still wrong, or not yet looked at, after the repair
 
 

@@ -87,6 +87,8 @@ def why_not_drain(node: Node, context: Context) -> str | None:
     """Return why this node's own helper may not be asked for a drain now, or None."""
     if node.hold is not None:
         return f"held by {node.hold.who}: {node.hold.why}"
+    if context.maintenance:
+        return context.maintenance
     if context.authority.value != "node":
         return f"authority is {context.authority.value}: this node does not drain itself"
     return None
@@ -253,6 +255,10 @@ def _by_time(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask
             if not wants_drain(node):
                 return leave_waiting(node, "what asked for a drain has cleared", now)
             return _want_drain(node, now, context)
+        case State.WAITING if (
+            node.retry_at is None and wants_drain(node) and not why_not_drain(node, context)
+        ):
+            return _want_drain(node, now, context)  # what stood in the way is over
         case State.PROBATION if (
             node.probation_until is not None
             and now.reached(node.probation_until)

@@ -14,6 +14,7 @@ from hpcdoctor.model.text import reason_line
 S = TypeVar("S", bound=Struct)
 
 LATE_LOOK_SECONDS = 60.0
+ENDED_KEPT = 50
 
 
 def change(struct: S, **changes: Any) -> S:  # noqa: ANN401  # the struct's own fields
@@ -45,6 +46,7 @@ def end_incident(node: Node, because: str, now: Instant) -> Node:
         State.HEALTHY,
         because,
         now,
+        ended=[*node.ended, now][-ENDED_KEPT:] if node.incident else node.ended,
         incident=None,
         quarantine=None,
         releasing=None,

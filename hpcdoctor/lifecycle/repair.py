@@ -30,6 +30,9 @@ def climb(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     if node.hold is not None:
         because = f"held by {node.hold.who}: {node.hold.why}; no remediation runs meanwhile"
         return (node if node.because == because else enter(node, node.state, because, now)), []
+    if context.maintenance:
+        because = f"{context.maintenance}; no remediation runs meanwhile"
+        return (node if node.because == because else enter(node, node.state, because, now)), []
     name, reason = next_rung(node, now, context)
     if name is None:
         return hand_over(node, reason, now), []

@@ -17,7 +17,8 @@ class Job(msgspec.Struct, frozen=True):
     step: str = ""
     task: str = ""  # the rank within the step, where the scheduler has a cgroup for it
     folder: str = ""  # the job's own cgroup: its cpuset is there
-    controller: str = ""  # of that folder: "cpuset" in cgroup v1, "" in v2
+    step_folder: str = ""  # the step's, where the scheduler has one
+    controller: str = ""  # of these folders: "cpuset" in cgroup v1, "" in v2
     service: bool = False  # the machine's own: a system service, or the scheduler's own process
 
 
@@ -34,8 +35,12 @@ _PATTERNS = [
         ),
     ),
     (
-        "pbs",  # the folder's name is a setting; "jobid" in v1, "jobs" in v2
+        "pbs",  # "jobid" in v1, "jobs" in v2
         re.compile(r".*?/pbs(?:_jobs|pro)[^/]*/(?:jobid|jobs)/(?P<id>\d[^/]*)" + _END),
+    ),
+    (
+        "pbs",  # the folder above is a setting; then the form of the id has to tell
+        re.compile(r".*?/[^/]+/(?:jobid|jobs)/(?P<id>\d+(?:\[\d*\])?\.[^/]+)" + _END),
     ),
     ("pbs", re.compile(r".*?/pbspro\.slice/pbspro-(?P<id>\d[^/]*)\.slice" + _END)),
     ("torque", re.compile(r".*?/torque/(?P<id>\d[^/]*)" + _END)),
@@ -47,7 +52,9 @@ _PATTERNS = [
     ),
     ("lsf", re.compile(r".*?/lsf/[^/]+/job\.(?P<id>\d+(?:\[\d+\])?)[^/]*" + _END)),
 ]
-_STEP = re.compile(r"/step_(?P<step>\w+)(?:/(?P<part>user|slurm))?(?:/task_(?P<task>\w+))?(?=/|$)")
+_STEP = re.compile(
+    r"(?P<folder>/step_(?P<step>[\w+]+))(?:/(?P<part>user|slurm))?(?:/task_(?P<task>\w+))?(?=/|$)"
+)
 _SLURM_OWN = re.compile(r".*?/slurmstepd\.scope/system(?=/|$)")
 _SERVICES = ("/system.slice/", "/init.scope")
 
@@ -90,6 +97,7 @@ def parse_path(path: str, controller: str = "") -> Job:
             step=(step["step"] or "") if step else "",
             task=(step["task"] or "") if step else "",
             folder=found[0],
+            step_folder=found[0] + step["folder"] if step else "",
             controller=controller,
             service=step is not None and step["part"] == "slurm",
         )
@@ -104,39 +112,76 @@ def clean_id(scheduler: str, text: str) -> str:
 
 
 JOB_VARIABLES = {"SLURM_JOB_ID": "slurm", "PBS_JOBID": "pbs", "LSB_JOBID": "lsf"}
+STEP_VARIABLE = "SLURM_STEP_ID"
 # The launcher that started the rank itself comes first: inside `srun mpirun` both are set.
-RANK_VARIABLES = (
-    "OMPI_COMM_WORLD_LOCAL_RANK",
-    "MPI_LOCALRANKID",
-    "LOCAL_RANK",
-    "PMI_RANK",
-    "SLURM_PROCID",
-    "SLURM_LOCALID",
+LAUNCHER_VARIABLES = {
+    "OMPI_COMM_WORLD_LOCAL_RANK": "local rank",
+    "MPI_LOCALRANKID": "local rank",
+    "LOCAL_RANK": "local rank",
+    "PMI_RANK": "rank",
+}
+SLURM_RANK_VARIABLES = {"SLURM_PROCID": "rank", "SLURM_LOCALID": "local rank"}
+# In these steps every process inherits the numbers of the one shell that the scheduler started.
+STEPS_WITHOUT_RANKS = ("batch", "extern", "interactive")
+# All ranks of the program, and those on this node.
+SIZE_VARIABLES = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_SIZE", "MPI_LOCALNRANKS"),
 )
+NODES_VARIABLE = "SLURM_NNODES"
+GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
+# The GPUs that were given, by the scheduler's numbers: inside the job they may be counted anew.
+GPU_VARIABLES = (GPU_VARIABLE, "SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+
+_NUMBERS = (
+    *JOB_VARIABLES,
+    STEP_VARIABLE,
+    *LAUNCHER_VARIABLES,
+    *SLURM_RANK_VARIABLES,
+    *(name for names in SIZE_VARIABLES for name in names),
+    NODES_VARIABLE,
+)
+_NAMED = re.compile(
+    rb"(?:^|\0)(" + "|".join((*_NUMBERS, *GPU_VARIABLES)).encode() + rb")=([^\0]{0,1024})(?=\0|$)"
+)
+_NUMBER = re.compile(rb"[\w.\[\]-]{1,64}")
+_DEVICES = re.compile(rb"[\w.,:/-]{0,1024}")
 
 
 def parse_environment(environment: bytes) -> dict[str, str]:
-    """Return the variables that name job and rank, and none of the others: they hold secrets."""
-    wanted = {*JOB_VARIABLES, *RANK_VARIABLES}
+    """Return the variables that tell of job, rank and GPUs, and no other: they hold secrets."""
     found: dict[str, str] = {}
-    for entry in environment.split(b"\0"):
-        name, _, value = entry.partition(b"=")
-        key = name.decode("ascii", errors="replace")
-        if key in wanted and re.fullmatch(rb"[\w.\[\]-]{1,64}", value):
-            found.setdefault(key, value.decode("ascii"))
+    for entry in _NAMED.finditer(environment):
+        name, value = entry[1].decode(), entry[2]
+        form = _DEVICES if name in GPU_VARIABLES else _NUMBER
+        if form.fullmatch(value):
+            found.setdefault(name, value.decode("ascii"))
     return found
 
 
 def job_of_environment(variables: Mapping[str, str]) -> Job:
     for name, scheduler in JOB_VARIABLES.items():
         if name in variables:
-            return Job(scheduler=scheduler, id=variables[name])
+            step = variables.get(STEP_VARIABLE, "") if scheduler == "slurm" else ""
+            return Job(scheduler=scheduler, id=variables[name], step=step)
     return NO_JOB
 
 
-def rank_of_environment(variables: Mapping[str, str]) -> str:
-    """Return "SLURM_PROCID=3", or "" where no launcher has numbered the process."""
-    for name in RANK_VARIABLES:
+def rank_of_environment(variables: Mapping[str, str], step: str = "") -> str:
+    """Return "rank 3", or "" where no launcher has numbered the process."""
+    known = dict(LAUNCHER_VARIABLES)
+    if step not in STEPS_WITHOUT_RANKS:
+        known |= SLURM_RANK_VARIABLES
+    for name, word in known.items():
         if name in variables:
-            return f"{name}={variables[name]}"
+            return f"{word} {variables[name]}"
     return ""
+
+
+def spans_nodes(variables: Mapping[str, str]) -> bool | None:
+    """Tell whether the program runs on other nodes too; None: nothing says so."""
+    for every, here in SIZE_VARIABLES:
+        if every in variables and here in variables:
+            return variables[every] != variables[here]
+    nodes = variables.get(NODES_VARIABLE)
+    return None if nodes is None else nodes != "1"

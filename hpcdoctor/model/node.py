@@ -100,5 +100,6 @@ class Node(msgspec.Struct, frozen=True):
     late_until: Instant | None = None
     would_have_drained: int = 0  # in shadow: how often `step` would have drained
     repairs: list[Repair] = []  # the last ones, over all incidents
+    ended: list[Instant] = []  # when the last incidents were over
     # The finding keys of the decision last counted there, so that one story counts once.
     shadowed: list[str] = []

@@ -8,10 +8,16 @@ from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.model.decision import NOTHING, STRENGTH, Decided, Decision, Mode, Want, weakest
 from hpcdoctor.model.finding import Cause, Finding, Verdict
 from hpcdoctor.model.text import fill
+from hpcdoctor.rules.circumstances import Circumstances
 from hpcdoctor.rules.match import match
 
 
-def decide(rules: Mapping[str, Rule], findings: Sequence[Finding], site: Mode) -> Decided:
+def decide(
+    rules: Mapping[str, Rule],
+    findings: Sequence[Finding],
+    site: Mode,
+    here: Circumstances | None = None,
+) -> Decided:
     """Return the strongest decision that may act and the strongest that only shadow rules ask for.
 
     A finding that a person has acknowledged, or that another finding explains, decides nothing.
@@ -21,7 +27,7 @@ def decide(rules: Mapping[str, Rule], findings: Sequence[Finding], site: Mode) -
         _decision(rule, group, weakest(site, rule.mode), findings)
         for rule in rules.values()
         if rule.enabled and weakest(site, rule.mode) is not Mode.DISABLED
-        for group in match(rule.when, driving)
+        for group in match(rule.when, driving, here)
     ]
     return Decided(
         act=_strongest([decision for decision in decisions if decision.mode is Mode.ACT]),
@@ -59,7 +65,9 @@ def _ceiling(rule: Rule, group: list[Finding]) -> Want:
     never drain a node.
     """
     if any(finding.cause is Cause.JOB for finding in group):
-        return Want.NOTE
+        # One job may fail as it likes; what fails again and again on the same thing, or under
+        # one job after the other, is worth a label. It still never drains.
+        return Want.DEGRADED if rule.when.times > 1 else Want.NOTE
     if any(finding.verdict is Verdict.UNKNOWN for finding in group):
         return Want.DEGRADED
     if any(finding.cause is Cause.SHARED for finding in group) and not rule.node_decides_shared:

@@ -5,10 +5,52 @@ from collections.abc import Sequence
 from hpcdoctor.definitions.rule import Match
 from hpcdoctor.model.finding import RANK, Finding, Verdict
 from hpcdoctor.model.quantity import parse_duration
+from hpcdoctor.rules.circumstances import Circumstances, condition
+
+JOB = "job"
 
 
-def match(when: Match, findings: Sequence[Finding]) -> list[list[Finding]]:
+def match(
+    when: Match, findings: Sequence[Finding], here: Circumstances | None = None
+) -> list[list[Finding]]:
     """Return every group of findings that satisfies the rule, the oldest finding first in each."""
+    groups = _together(when, findings)
+    if here is None:
+        return groups
+    if when.condition is not None and condition(when.condition).evaluate(here) is not True:
+        return []
+    seconds = parse_duration(when.hold)
+    return [
+        group
+        for group in groups
+        if all(here.now.seconds_since(finding.since) >= seconds for finding in group)
+        and _often_enough(when, group[0], here)
+    ]
+
+
+def _often_enough(when: Match, root: Finding, here: Circumstances) -> bool:
+    """Tell whether findings like this one have opened `times` times within the window."""
+    if when.times <= 1:
+        return True
+    window = parse_duration(when.within or "24h")
+    wanted = {**when.all, **when.any}
+    alike = [
+        each
+        for each in here.openings
+        if each.check in wanted
+        and reaches(each.verdict, wanted[each.check])
+        and here.now.seconds_since(each.at) < window
+        and all(each.subject.get(f) == root.subject.get(f) for f in when.same_fields)
+    ]
+    if when.different is None:
+        return len(alike) >= when.times
+    names = {
+        each.job if when.different == JOB else each.subject.get(when.different) for each in alike
+    }
+    return len(names - {None, ""}) >= when.times
+
+
+def _together(when: Match, findings: Sequence[Finding]) -> list[list[Finding]]:
     groups = [[]] if not when.all else _agreeing(when, findings)
     if not when.any:
         return [sorted(group, key=_age) for group in groups if group]
@@ -51,7 +93,7 @@ def _agree(when: Match, group: list[Finding]) -> bool:
     for field in when.same_fields:
         if len({finding.subject.get(field) for finding in group}) > 1:
             return False
-    if when.within is None:
+    if when.within is None or when.times > 1:
         return True
     apart = max(abs(_seconds_apart(first, finding)) for finding in group)
     return apart <= parse_duration(when.within)

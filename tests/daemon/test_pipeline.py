@@ -18,7 +18,7 @@ from hpcdoctor.model.decision import Mode
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import State
 from hpcdoctor.model.reading import Look, ReadStatus
-from hpcdoctor.probes.kernel_log import Message
+from hpcdoctor.probes.kernel_messages import Message
 
 LINE = "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus."
 

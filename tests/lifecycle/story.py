@@ -51,6 +51,7 @@ class Story:
         self.remediations: dict[str, Facts] = {}
         self.unverified = "not looked at yet"
         self.why_no_repair = ""
+        self.maintenance = ""
         self.ids = iter(f"k{number:03d}" for number in range(1000))
 
     def happens(self, event: Input) -> list[Ask]:
@@ -61,6 +62,7 @@ class Story:
             remediations=self.remediations,
             unverified=self.unverified,
             why_no_repair=self.why_no_repair,
+            maintenance=self.maintenance,
         )
         self.node, asks = step(self.node, event, self.now, context)
         for ask in asks:

@@ -283,3 +283,30 @@ def test_under_another_authority_nothing_that_disrupts_runs_by_itself() -> None:
     story.remediations = dict(LADDER)
     context = Context("k000", 0.5, Authority.CONSUMER, remediations=dict(LADDER))
     assert "authority is consumer" in (why_not_order(story.node, "reset", story.now, context) or "")
+
+
+def test_in_a_maintenance_window_nothing_is_drained_and_after_it_everything_goes_on() -> None:
+    story = Story()
+    story.maintenance = "maintenance until 12:00: new switch"
+    story.decide(FAULT)
+    assert story.state() is State.WAITING
+    assert story.node.because == "maintenance until 12:00: new switch"
+    story.wait(3600)
+    assert story.node.pending is None
+    story.maintenance = ""
+    story.wait(5)
+    assert story.pending.operation is Operation.DRAIN
+
+
+def test_in_a_maintenance_window_no_rung_is_climbed() -> None:
+    story = Story()
+    story.remediations = dict(LADDER)
+    story.decide(FAULT)
+    story.drained()
+    story.maintenance = "maintenance until 12:00: new switch"
+    go_on(story)
+    assert story.state() is State.DRAINED
+    assert "no remediation runs meanwhile" in story.node.because
+    story.maintenance = ""
+    go_on(story)
+    assert story.state() is State.REMEDIATING

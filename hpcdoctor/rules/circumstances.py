@@ -1,0 +1,98 @@
+"""What may a rule know besides the findings? The node's circumstances, and its recent past.
+
+A rule asks for them with `if:`, in the language of the checks:
+
+    if: incidents_7d >= 3 && !maintenance
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+
+from hpcdoctor.expressions.compile import compile_expression
+from hpcdoctor.expressions.expression import Expression, Window
+from hpcdoctor.expressions.types import Known, Scope, Type, Unknown
+from hpcdoctor.model.finding import Finding, Verdict
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.reading import Value
+
+DAY = 86400.0
+KEPT_SECONDS = 30 * DAY
+KEPT = 2000  # openings; beyond it the oldest are forgotten
+
+FIELDS = {
+    "jobs": Type.NUMBER,  # of the scheduler on this node, as far as known
+    "maintenance": Type.BOOL,  # a window of the settings, or a reservation of the scheduler
+    "uptime_seconds": Type.NUMBER,
+    "incidents_1d": Type.NUMBER,  # that ended in the last day, the present one not included
+    "incidents_7d": Type.NUMBER,
+    "incidents_30d": Type.NUMBER,
+    "repairs_7d": Type.NUMBER,
+}
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A finding that opened at some time; what a rule counts."""
+
+    check: str
+    subject: dict[str, str]
+    verdict: Verdict
+    at: Instant
+    job: str = ""  # that ran there, where the finding says it
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """The node at this moment, as rules see it."""
+
+    now: Instant
+    jobs: int | None = None
+    maintenance: bool = False
+    incidents: Sequence[Instant] = ()  # when each ended
+    repairs: Sequence[Instant] = ()  # when each was asked for
+    openings: Sequence[Opening] = ()
+
+    def field(self, name: str, /) -> Value | Unknown:
+        match name:
+            case "jobs":
+                return self.jobs
+            case "maintenance":
+                return self.maintenance
+            case "uptime_seconds":
+                return self.now.boottime
+            case "repairs_7d":
+                return self._since(self.repairs, 7)
+            case _:
+                days = int(name.removeprefix("incidents_").removesuffix("d"))
+                return self._since(self.incidents, days)
+
+    def _since(self, moments: Sequence[Instant], days: int) -> int:
+        return sum(self.now.seconds_since(moment) < days * DAY for moment in moments)
+
+    def dotted(self, _name: str, /) -> Value | Unknown:
+        return None
+
+    def window(self, _window: Window, /) -> Known | Unknown:
+        return Unknown("a rule has no windows")
+
+
+SCOPE = Scope(fields=FIELDS, dotted={})
+
+
+@lru_cache(maxsize=256)
+def condition(text: str) -> Expression:
+    """Return the compiled `if:`; knowledge.py has met the ExpressionError of a wrong one."""
+    return compile_expression(text, SCOPE)
+
+
+def opening(finding: Finding) -> Opening:
+    values = finding.evidence[-1].values if finding.evidence else {}
+    job = values.get("job")
+    return Opening(
+        finding.check, finding.subject, finding.verdict, finding.since, str(job) if job else ""
+    )
+
+
+def trimmed(openings: Sequence[Opening], now: Instant) -> list[Opening]:
+    """Return what is young enough to be counted by any rule."""
+    return [each for each in openings if now.seconds_since(each.at) < KEPT_SECONDS][-KEPT:]
