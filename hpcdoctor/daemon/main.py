@@ -21,7 +21,9 @@ from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.daemon.readings import Readings, Schedule
+from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.store import Store
+from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.topics import Topics
 from hpcdoctor.knowledge import Knowledge, WrongConfiguration
 from hpcdoctor.lifecycle.inputs import Answered
@@ -31,6 +33,7 @@ from hpcdoctor.probes.host import Host
 
 log = structlog.get_logger()
 
+IN_MEMORY = 8
 STOP_SECONDS = 4.0  # of the five that a stop may take
 UNSAFE = (
     "--accept-user-kernel-log: lines that any user can write to the kernel log are believed; "
@@ -44,6 +47,14 @@ def main(configuration: Path, *, accept_user_kernel_log: bool = False) -> int:
     daemon = Daemon(known, accept_user_kernel_log=accept_user_kernel_log)
     asyncio.run(daemon.run())
     return 0
+
+
+def recorder_of(settings: Settings) -> Recorder:
+    folder = Path(settings.state_directory)
+    size = parse_size(settings.record_size)
+    if why_not_durable(folder):
+        size //= IN_MEMORY  # it is the jobs' memory
+    return Recorder(folder / "record", parse_duration(settings.record_age), size)
 
 
 class Daemon:
@@ -75,6 +86,7 @@ class Daemon:
             executor=self.executor,
             accept_user_kernel_log=accept_user_kernel_log,
             why_no_repair=why_not_durable(Path(settings.state_directory)),
+            recorder=recorder_of(settings),
         )
         self.performer = Performer(self._knowledge, self.store, self._answered, self.executor)
         self.readings = Readings(

@@ -22,6 +22,7 @@ import structlog
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
 from hpcdoctor.daemon.maintenance import why_in_maintenance
+from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.repairs import facts_of, why_unverified
 from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told, shout, tell
@@ -74,12 +75,14 @@ class Pipeline:
         executor: Executor,
         accept_user_kernel_log: bool = False,
         why_no_repair: str = "",
+        recorder: Recorder | None = None,
     ) -> None:
         self.knowledge = knowledge
         self.clock = clock
         self.accept_user_kernel_log = accept_user_kernel_log
         self.why_no_repair = why_no_repair  # the store does not outlive a reboot
         self.queue: asyncio.Queue[list[Look] | Input | Job] = asyncio.Queue(maxsize=1000)
+        self.recorder = recorder
         self.progress = 0  # turns made, for the watchdog
         self.trouble = ""  # why nothing can be written, as last seen
         self.last_sequence = 0
@@ -175,6 +178,8 @@ class Pipeline:
         before, acknowledging = self.node, False
         changes: list[Change] = []
         told: list[Told] = []
+        if self.recorder is not None:
+            self.recorder.take(looks)
         for look in looks:
             changes += self.judge.judge(look)
             told += self._stream(look)
@@ -211,6 +216,19 @@ class Pipeline:
             await self._commit(told, asks, ended, now)
         elif now.reached(self._history_due):
             await self.save_history()
+        if self.recorder is not None and self.recorder.is_due(now.wall):
+            await self._record(self.recorder.block(now.wall))
+
+    async def _record(self, block: bytes) -> None:
+        """Write what may be lost without harm; a full disk is told by what may not."""
+        recorder = self.recorder
+        if recorder is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._executor, recorder.write, block)
+        except OSError as error:
+            log.warning("record.unusable", reason=str(error))
 
     def _note(self, changes: list[Change], inputs: list[Input], now: Instant) -> None:
         """Remember what rules may count or ask for."""

@@ -92,6 +92,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     probation: str = "24h"  # back in service and watched; a repeat goes on where it stopped
     spool_age: str = "7d"  # how long events are kept that nobody has acknowledged
     spool_size: str = "64MiB"  # how much of them; beyond it, readings and findings go first
+    record_age: str = "14d"  # how long the probes' readings are kept, for `hpcdoctor replay`
+    record_size: str = "64MiB"  # how much of them; 0B: none; a store in memory keeps an eighth
     user: str = "hpcdoctor"  # of the daemon
     run_directory: str = "/run/hpcdoctor"  # of the sockets
     state_directory: str = "/var/lib/hpcdoctor"  # of the daemon's database

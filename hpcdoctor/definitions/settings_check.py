@@ -20,6 +20,7 @@ DURATIONS = {
     "tick": (1.0, 60.0),
     "probation": (0.0, 365 * DAY_SECONDS),
     "spool_age": (60.0, 365 * DAY_SECONDS),
+    "record_age": (0.0, 365 * DAY_SECONDS),
 }
 LEAST_SPOOL_BYTES = 1 << 20
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its zero byte
@@ -88,6 +89,10 @@ def _quantities(settings: Settings, source: Located) -> Iterator[DefinitionError
         if not least <= seconds <= most:
             bounds = f"between {format_duration(least)} and {format_duration(most)}"
             yield source.error(f"`{key}: {text}` has to be {bounds}", key)
+    try:
+        parse_size(settings.record_size)
+    except ValueError as error:
+        yield source.error(f"`record_size`: {error}", "record_size")
     try:
         if parse_size(settings.spool_size) < LEAST_SPOOL_BYTES:
             yield source.error("`spool_size` has to be 1MiB or more", "spool_size")
