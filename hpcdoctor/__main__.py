@@ -13,6 +13,7 @@ COMMANDS = {
     "release": "end a hold or a quarantine",
     "repair": "carry out a remediation by hand",
     "replay": "what changed checks and rules would have made of the last days",
+    "bundle": "one archive of an incident, for a vendor or for tomorrow",
     "stand-down": "stop acting on this node, and give back or hand over what is drained",
 }
 # What systemd or `run` starts; of no use to a person.

@@ -17,6 +17,7 @@ from hpcdoctor.daemon import systemd
 from hpcdoctor.daemon.answers import Answers
 from hpcdoctor.daemon.control import Control
 from hpcdoctor.daemon.durable import why_not_durable
+from hpcdoctor.daemon.evidence import SCENE, Evidence
 from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline
@@ -76,6 +77,8 @@ class Daemon:
             age_seconds=parse_duration(settings.spool_age),
             size_bytes=parse_size(settings.spool_size),
         )
+        recorder = recorder_of(settings)
+        self.evidence = Evidence(Path(settings.state_directory), recorder)
         self.pipeline = Pipeline(
             known,
             self.store,
@@ -86,7 +89,8 @@ class Daemon:
             executor=self.executor,
             accept_user_kernel_log=accept_user_kernel_log,
             why_no_repair=why_not_durable(Path(settings.state_directory)),
-            recorder=recorder_of(settings),
+            recorder=recorder,
+            evidence=self.evidence,
         )
         self.performer = Performer(self._knowledge, self.store, self._answered, self.executor)
         self.readings = Readings(
@@ -154,6 +158,8 @@ class Daemon:
             number += 1
             await self.pipeline.tick()
             await self.readings.tick(number)
+            if self.evidence.wants_scene(self.clock()):
+                await self.readings.ask([SCENE])
             if self.pipeline.trouble:
                 await self.pipeline.retry()
             await self.outlet.tick()

@@ -21,6 +21,7 @@ import structlog
 
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
+from hpcdoctor.daemon.evidence import Evidence
 from hpcdoctor.daemon.maintenance import why_in_maintenance
 from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.repairs import facts_of, why_unverified
@@ -76,6 +77,7 @@ class Pipeline:
         accept_user_kernel_log: bool = False,
         why_no_repair: str = "",
         recorder: Recorder | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         self.knowledge = knowledge
         self.clock = clock
@@ -83,6 +85,7 @@ class Pipeline:
         self.why_no_repair = why_no_repair  # the store does not outlive a reboot
         self.queue: asyncio.Queue[list[Look] | Input | Job] = asyncio.Queue(maxsize=1000)
         self.recorder = recorder
+        self.evidence = evidence
         self.progress = 0  # turns made, for the watchdog
         self.trouble = ""  # why nothing can be written, as last seen
         self.last_sequence = 0
@@ -216,8 +219,21 @@ class Pipeline:
             await self._commit(told, asks, ended, now)
         elif now.reached(self._history_due):
             await self.save_history()
+        if self.evidence is not None:
+            await self._capture(self.evidence, looks, changes, now)
         if self.recorder is not None and self.recorder.is_due(now.wall):
             await self._record(self.recorder.block(now.wall))
+
+    async def _capture(
+        self, evidence: Evidence, looks: list[Look], changes: list[Change], now: Instant
+    ) -> None:
+        """Keep what will be gone later; the scene is asked for in `Daemon._tick`."""
+        files = evidence.scene(looks)
+        if evidence.begins(self.node, changes, now):
+            files |= evidence.files(self.node, list(self.judge.findings.values()))
+        if files:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._executor, evidence.write, files)
 
     async def _record(self, block: bytes) -> None:
         """Write what may be lost without harm; a full disk is told by what may not."""

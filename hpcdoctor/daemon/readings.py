@@ -133,6 +133,11 @@ class Readings:
         self.connected = True
         await self._send(Read(probes=self.schedule.probes, deadline_seconds=DEADLINE_SECONDS))
 
+    async def ask(self, probes: list[str]) -> None:
+        """Look with these probes now, out of turn; what they see comes like everything else."""
+        if self.connected:
+            await self._send(Read(probes=probes, deadline_seconds=DEADLINE_SECONDS))
+
     async def tick(self, number: int) -> None:
         """Ask for what is due; without a prober, say that it cannot be read."""
         due = self.schedule.due(number)

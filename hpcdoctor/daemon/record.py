@@ -76,6 +76,10 @@ class Recorder:
                 self._last[look.probe, look.subject] = entry
             self._entries.append(entry)
 
+    def latest(self) -> list[Look]:
+        """Return the last look at everything, as far as it is remembered."""
+        return [_look_of(entry) for entry in self._last.values()]
+
     def is_due(self, now: float) -> bool:
         return bool(self._entries) and now >= self._due
 
