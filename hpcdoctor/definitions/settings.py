@@ -66,7 +66,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Maintenance(_Section, frozen=True, kw_only=True):
     """A time in which people work on the node: nothing is drained or repaired meanwhile."""
 
-    why: str
+    why: str  # shown wherever the node's state is
     start: str | None = msgspec.field(name="from", default=None)  # 2026-12-01T08:00, local time
     until: str | None = None  # as `from`
     every: str | None = None  # or each week: "sat 02:00", with `for`

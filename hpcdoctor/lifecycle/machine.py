@@ -140,7 +140,8 @@ def _decided(
             again = _again(node.incident, decided.act, now, context)
             return _want_drain(change(node, incident=again), now, context)
         case State.WAITING if not wants_drain(node) and node.pending is None:
-            return leave_waiting(node, "what asked for a drain has cleared", now)
+            node, asks = leave_waiting(node, "what asked for a drain has cleared", now)
+            return (_label(node, decided, now) if node.state is State.HEALTHY else node), asks
         case State.DRAINING | State.DRAINED | State.VERIFYING | State.HANDED_OVER if (
             not wants_drain(node) and not context.why_no_repair and _resumes_when_clear(node)
         ):

@@ -51,6 +51,8 @@ def why_not_order(node: Node, name: str, now: Instant, context: Context) -> str 
         return f"something is under way on this node: {node.because}"
     if node.hold is not None:
         return f"held by {node.hold.who}: {node.hold.why}; lift the hold first"
+    if node.state in (State.WAITING, State.DRAINING, State.VERIFYING):
+        return f"the node is {node.state.value}: {node.because}"
     if reason := why_not_repair(node, name, now, context):
         return reason
     if disrupts(context.remediations.get(name)) and not is_drained(node):

@@ -6,12 +6,26 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor.report.pages import __main__ as pages
-from hpcdoctor.report.pages import settings
+from hpcdoctor.report.pages import lifecycle, settings
 from tests.conftest import CHECKOUT
 
 
 def test_the_page_of_settings_is_what_the_code_says(expect: Callable[[Path, str], None]) -> None:
     expect(CHECKOUT / "docs/settings.md", settings.render())
+
+
+def test_the_drawing_of_the_lifecycle_is_what_the_code_does(
+    expect: Callable[[Path, str], None],
+) -> None:
+    expect(CHECKOUT / "docs/lifecycle.md", lifecycle.render())
+
+
+def test_some_ways_are_there_and_some_never() -> None:
+    ways = {(one.value, other.value) for one, other in lifecycle.transitions()}
+    assert ("remediating", "verifying") in ways
+    assert ("verifying", "probation") in ways
+    for never in (("healthy", "drained"), ("degraded", "draining"), ("waiting", "probation")):
+        assert never not in ways
 
 
 def test_every_setting_is_explained() -> None:
@@ -24,6 +38,6 @@ def test_every_setting_is_explained() -> None:
 
 def test_a_page_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert pages.main(["rumours"]) == 64
-    assert "check-json | checks | settings" in capsys.readouterr().err
+    assert "check-json | checks | lifecycle | settings" in capsys.readouterr().err
     assert pages.main(["settings"]) == 0
     assert capsys.readouterr().out == settings.render()
