@@ -30,7 +30,7 @@ from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.text import fields_of
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.registry import Probe
-from hpcdoctor.rules.circumstances import condition
+from hpcdoctor.rules.circumstances import about_finding, condition
 from hpcdoctor.rules.match import JOB
 
 
@@ -198,6 +198,7 @@ def _rule_problems(
             hint = did_you_mean(name, definitions.remediations)
             yield source["decide"].error(f"no remediation is named `{name}`{hint}", "remediate")
     yield from _repeat_problems(rule, definitions)
+    yield from _where_problems(rule, checks)
     if when.within is not None:
         yield from _duration_problems(source["when"], "within")
 
@@ -231,6 +232,26 @@ def _repeat_problems(rule: Defined[Rule], definitions: Definitions) -> Iterable[
             condition(when.condition)
         except ExpressionError as error:
             yield where.error(f"`if`, column {error.column}: {error.message}", "if")
+
+
+def _where_problems(
+    rule: Defined[Rule], checks: Mapping[str, CompiledCheck]
+) -> Iterable[DefinitionError]:
+    """Hold the fields of a rule's `where:` against each check that it names."""
+    when, source = rule.value.when, rule.source["when"]
+    if when.where is None:
+        return
+    try:
+        wanted = about_finding(when.where).fields
+    except ExpressionError as error:
+        yield source.error(f"`where`, column {error.column}: {error.message}", "where")
+        return
+    for name in (*when.all, *when.any):
+        fields = checks[name].fields if name in checks else wanted
+        for field in sorted(wanted - set(fields)):
+            hint = did_you_mean(field, fields)
+            message = f"`where`: check `{name}` gives no `{field}`{hint}"
+            yield source.error(message, "where")
 
 
 def _verdict_problems(

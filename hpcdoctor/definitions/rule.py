@@ -26,6 +26,7 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     times: int = 1
     different: str | None = None  # a field of the subject, or `job`
     condition: str | None = msgspec.field(name="if", default=None)  # rules/circumstances.py
+    where: str | None = None  # what the finding's last reading has to say
 
     @property
     def same_fields(self) -> list[str]:

@@ -7,6 +7,7 @@ A rule asks for them with `if:`, in the language of the checks:
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -83,6 +84,40 @@ SCOPE = Scope(fields=FIELDS, dotted={})
 def condition(text: str) -> Expression:
     """Return the compiled `if:`; knowledge.py has met the ExpressionError of a wrong one."""
     return compile_expression(text, SCOPE)
+
+
+class _AnyField(dict[str, Type]):
+    """Findings of many checks have many fields; knowledge.py holds the names against each check."""
+
+    def __missing__(self, name: str) -> Type:
+        return Type.ANY
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002, ANN401  # as dict has it
+        return self[key]
+
+
+@lru_cache(maxsize=256)
+def about_finding(text: str) -> Expression:
+    """Return the compiled `where:` of a rule, over whatever fields a finding has."""
+    return compile_expression(text, Scope(fields=_AnyField(), dotted={}))
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A finding, as an expression sees it: its subject, and its last reading."""
+
+    finding: Finding
+
+    def field(self, name: str, /) -> Value | Unknown:
+        if name in self.finding.subject:
+            return self.finding.subject[name]
+        last = self.finding.evidence[-1].values if self.finding.evidence else {}
+        return last.get(name)
+
+    def dotted(self, _name: str, /) -> Value | Unknown:
+        return None
+
+    def window(self, _window: Window, /) -> Known | Unknown:
+        return Unknown("a rule has no windows")
 
 
 def opening(finding: Finding) -> Opening:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpcdoctor.definitions.rule import Match
 from hpcdoctor.model.finding import RANK, Finding, Verdict
 from hpcdoctor.model.quantity import parse_duration
-from hpcdoctor.rules.circumstances import Circumstances, condition
+from hpcdoctor.rules.circumstances import Circumstances, Told, about_finding, condition
 
 JOB = "job"
 
@@ -14,6 +14,9 @@ def match(
     when: Match, findings: Sequence[Finding], here: Circumstances | None = None
 ) -> list[list[Finding]]:
     """Return every group of findings that satisfies the rule, the oldest finding first in each."""
+    if when.where is not None:
+        fits = about_finding(when.where)
+        findings = [finding for finding in findings if fits.evaluate(Told(finding)) is True]
     groups = _together(when, findings)
     if here is None:
         return groups

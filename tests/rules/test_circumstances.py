@@ -107,3 +107,10 @@ def test_what_is_remembered_is_bounded_in_time_and_number() -> None:
 def test_an_opening_remembers_the_job_where_the_finding_says_it() -> None:
     assert opening(finding(job="4711")).job == "4711"
     assert opening(finding(job=None)).job == ""
+
+
+def test_where_asks_what_the_finding_itself_says() -> None:
+    assert want({"where": "number in [2, 7]"}, finding(number=7)) is Want.DRAIN
+    assert want({"where": "number in [2, 7]"}, finding(number=1)) is Want.NONE
+    assert want({"where": "number in [2, 7]"}, finding()) is Want.NONE, "it does not say"
+    assert want({"where": 'gpu == "a"'}, finding()) is Want.DRAIN, "its subject counts as well"
