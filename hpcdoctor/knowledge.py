@@ -63,8 +63,9 @@ def load(configuration: Path = CONFIGURATION, only: Iterable[str] | None = None)
         settings = load_settings(configuration)
     except DefinitionError as error:
         raise WrongConfiguration(error.every) from None
-    definitions = load_definitions(configuration, settings.profile)
-    knowledge, problems = resolve(settings, configuration, definitions, only)
+    wanted = None if only is None else frozenset(only)
+    definitions = load_definitions(configuration, settings.profile, wanted)
+    knowledge, problems = resolve(settings, configuration, definitions, wanted)
     if problems:
         raise WrongConfiguration(problems)
     return knowledge
@@ -101,7 +102,7 @@ def resolve(
         problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
         problems += _remediation_problems(remediation, definitions)
-    for name in settings.remediations:
+    for name in settings.remediations if only is None else ():
         if name not in definitions.remediations and name not in definitions.broken:
             hint = did_you_mean(name, definitions.remediations)
             message = f"`remediations`: no remediation is named `{name}`{hint}"
@@ -138,8 +139,10 @@ def _explanation_problems(
         if name not in definitions.checks and name not in definitions.broken:
             hint = did_you_mean(name, definitions.checks)
             yield where.error(f"no check is named `{name}`{hint}", name)
-        if name == check.name:
-            yield where.error(f"`{name}` cannot explain itself", name)
+        crossed = any(mine != theirs for mine, theirs in Link.parse(name, text).agree)
+        if name == check.name and not crossed:
+            message = f"a finding of `{name}` explains another only where fields differ"
+            yield where.error(f"{message}; write it as in `parent=pci_address`", name)
         other = checks.get(name)
         if other is None:  # disabled: it explains nothing here, and that is no mistake
             continue

@@ -55,7 +55,9 @@ def main(arguments: list[str], *, silent: str = "") -> int:
         code = _ask_daemon(options.config, options.name, as_json=options.json)
         if code is not None:
             return code
-    knowledge = load(options.config)
+    knowledge = load(options.config, options.name or None)
+    if not set(options.name) <= set(knowledge.checks):
+        knowledge = load(options.config)  # a wrong name is answered with the likely one
     checks = knowledge.checks
     for name in options.name:
         if name not in checks:

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean
@@ -19,16 +19,22 @@ KNOWN = ("hpcdoctor.yaml", "checks", "rules", "remediations", "profiles", "catal
 
 
 def read_folder(
-    folder: Path, problems: list[DefinitionError], *, check_owner: bool
+    folder: Path,
+    problems: list[DefinitionError],
+    *,
+    check_owner: bool,
+    only: Container[str] | None = None,
 ) -> dict[str, Located]:
     """Return the content of every definition below `folder` by its name; none where there is none.
 
-    What cannot be used is added to `problems`.
+    What cannot be used is added to `problems`. `only` has the names that are asked for.
     """
     found: dict[str, Located] = {}
     if not os.path.lexists(folder):
         return found
     for path in _files(folder, 0, problems):
+        if only is not None and path.stem not in only:
+            continue
         try:
             if mistake := _why_not_named(path, any_name=not check_owner):
                 raise DefinitionError(mistake, path)

@@ -4,6 +4,7 @@ Names are resolved later, in knowledge.py: this room knows the shape of one file
 """
 
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -72,19 +73,27 @@ def load_settings(configuration: Path = CONFIGURATION) -> Settings:
 
 
 def load_definitions(
-    configuration: Path = CONFIGURATION, profile: str | None = None
+    configuration: Path = CONFIGURATION,
+    profile: str | None = None,
+    only: Container[str] | None = None,
 ) -> Definitions:
-    """Return all definitions, shipped and the site's; collect mistakes instead of stopping."""
+    """Return all definitions, shipped and the site's; collect mistakes instead of stopping.
+
+    `only` names the checks that are asked for: then the others are not read, nor what decides.
+    """
     problems: list[DefinitionError] = list(find_strays(configuration))
     broken: set[str] = set()
 
-    def load(folder: str, key: str, shape: type[T]) -> dict[str, Defined[T]]:
-        return _load_kind(folder, key, shape, configuration, problems, broken)
+    def load(
+        folder: str, key: str, shape: type[T], names: Container[str] | None = None
+    ) -> dict[str, Defined[T]]:
+        return _load_kind(folder, key, shape, configuration, problems, broken, names)
 
+    nothing: Container[str] | None = None if only is None else ()
     return Definitions(
-        checks=load("checks", "check", Check),
-        rules=load("rules", "rule", Rule),
-        remediations=load("remediations", "remediation", Remediation),
+        checks=load("checks", "check", Check, only),
+        rules=load("rules", "rule", Rule, nothing),
+        remediations=load("remediations", "remediation", Remediation, nothing),
         catalogs=load("catalogs", "catalog", Catalog),
         profile=_load_profile(profile, configuration, problems) if profile else None,
         problems=problems,
@@ -109,11 +118,12 @@ def _load_kind(
     configuration: Path,
     problems: list[DefinitionError],
     broken: set[str],
+    only: Container[str] | None,
 ) -> dict[str, Defined[T]]:
     defined: dict[str, Defined[T]] = {}
     before = len(problems)
-    shipped = read_folder(data_folder(folder), problems, check_owner=False)
-    site = read_folder(configuration / folder, problems, check_owner=True)
+    shipped = read_folder(data_folder(folder), problems, check_owner=False, only=only)
+    site = read_folder(configuration / folder, problems, check_owner=True, only=only)
     broken.update(problem.file.stem for problem in problems[before:])
     for name in sorted({*shipped, *site}):
         merged = _laid_over(shipped.get(name), site.get(name))

@@ -19,25 +19,45 @@ class Gpu(_Section, frozen=True, kw_only=True):
     """The GPUs; where this section stands, a node without any is critical."""
 
     count: int | None = None  # on the PCI bus
+    pci_addresses: list[str] | None = None  # "0000:3b:00": the place of each, so that one is named
+    memory_bytes: int | None = None  # of each, as NVML has it; 5 % less is tolerated
+    nvlinks: int | None = None  # of each, that have to be up
+    ecc: bool | None = None
+    persistence: bool | None = None
+    mig: bool | None = None
+    compute_mode: str | None = None  # "default", "exclusive process", "prohibited"
+    power_limit_watts: float | None = None  # of each; 2 % less is tolerated
+    vbios_versions: list[str] | None = None  # those that are allowed
 
 
 class Cpu(_Section, frozen=True, kw_only=True):
     """The processors."""
 
     governor: str | None = None  # of frequency scaling, as in "performance"
+    online: int | None = None  # logical cpus that are to be at work
+    smt: bool | None = None  # whether cores run more than one thread (hyperthreads)
+    turbo: bool | None = None  # whether clocks above the base are allowed
+    isolated: str | None = None  # cpus kept from the scheduler, as the kernel lists them: "2-7"
+    microcode: str | None = None  # its version, as in "0x2b000603"
 
 
 class Memory(_Section, frozen=True, kw_only=True):
     """The main memory."""
 
     total_bytes: int | None = None  # as /proc/meminfo has it; 5 % less is tolerated
+    ecc: bool | None = None  # it corrects errors, and so a driver has to count them
+    numa_nodes: int | None = None  # that have memory
+    huge_pages: int | None = None  # of the default size, set aside at start
+    numa_balancing: bool | None = None  # whether the kernel may move pages after their users
 
 
 class Infiniband(_Section, frozen=True, kw_only=True):
     """The InfiniBand ports; where this section stands, a node without any is critical."""
 
     ports: list[str] | None = None  # "mlx5_0/1"
+    count: int | None = None  # of ports that are to be active
     rate_gigabits_per_second: float | None = None  # of each of them
+    link_layer: str | None = None  # of the listed ports, where it is not "InfiniBand": "Ethernet"
 
 
 class Ethernet(_Section, frozen=True, kw_only=True):
@@ -45,6 +65,26 @@ class Ethernet(_Section, frozen=True, kw_only=True):
 
     interfaces: list[str] | None = None  # "eno1"
     speed_gigabits_per_second: float | None = None  # of each of them
+    mtu_bytes: int | None = None  # of each of them
+    default_route: bool | None = None  # there has to be one
+
+
+class Storage(_Section, frozen=True, kw_only=True):
+    """The local drives."""
+
+    nvme_controllers: int | None = None  # behind PCI; those of a fabric are not counted
+
+
+class Versions(_Section, frozen=True, kw_only=True):
+    """Which versions are allowed; what is left out may be any."""
+
+    kernel: list[str] | None = None
+    nvidia_driver: list[str] | None = None
+    network_driver: list[str] | None = None
+    ofed: list[str] | None = None
+    lustre: list[str] | None = None
+    hca_firmware: list[str] | None = None  # board and version: "MT_0000000838 28.39.1002"
+    bios: list[str] | None = None
 
 
 Fact = str | bool | int | float | list[str]
@@ -59,6 +99,8 @@ class Profile(_Section, frozen=True, kw_only=True):
     memory: Memory | None = None
     infiniband: Infiniband | None = None
     ethernet: Ethernet | None = None
+    storage: Storage | None = None
+    versions: Versions | None = None
     mounts: list[str] = []  # mount points that have to be there, besides those of /etc/fstab
     site: dict[str, Fact] = {}  # for a site's own checks, as `profile.site.NAME`
 

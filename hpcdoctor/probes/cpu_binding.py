@@ -1,30 +1,57 @@
 """Where do the jobs' busy threads run, against where they may? One reading a busy process.
 
-Source:  /proc/PID/{stat,cgroup,environ}, /proc/PID/task/TID/{stat,schedstat,sched,status}
+Source:  /proc/PID/{stat,cgroup,environ}, /proc/PID/task/TID/{schedstat,stat,sched,status}, the
+         jobs' cpusets, local_cpulist of GPUs and HCAs
 Units:   shares and rates over the window between two looks
-Cost:    one small file a process; three a thread of those that use the cpu, at most 5000 threads
+Cost:    (a) one small file a process that is not asleep and one a thread of it; three more a busy
+         thread; at most 5000 threads, of more a sample. Processes that sleep cost a listing: they
+         are read when the machine was busier than what is known to be busy explains
 Absent:  only in a recording without processes; of an idle machine there is no reading
+Trust:   a job's number in the environment is its user's word, the cgroup the scheduler's. A user
+         can look unbound, crowded or without a job, and cannot leave the cpuset
 
 A thread counts when it ran for a tenth of the window, or wanted to for half of it. Only what a
 batch system or a user has started is told: kernel threads and system services are the machine's.
 """
 
-from collections import Counter
+import time
+from collections.abc import Sequence
 
 import msgspec
 
 from hpcdoctor.model.job import (
     NO_JOB,
+    STEPS_WITHOUT_RANKS,
     Job,
     job_of_environment,
     parse_cgroup,
     parse_environment,
     rank_of_environment,
 )
-from hpcdoctor.model.reading import Absent, NeedsSecondReading, Reading, Unavailable
+from hpcdoctor.model.reading import NeedsSecondReading, Reading
 from hpcdoctor.model.text import visible
+from hpcdoctor.probes.binding import devices, tasks, words
+from hpcdoctor.probes.binding.cpu_sets import as_bits, as_numbers, as_text
+from hpcdoctor.probes.binding.job_cgroups import JobCgroups
+from hpcdoctor.probes.binding.look import (
+    SHORTEST_WINDOW_SECONDS,
+    Busy,
+    Glance,
+    Snapshot,
+    glance,
+    look,
+    was_idle,
+)
+from hpcdoctor.probes.binding.numa_nodes import cpu_nodes as cpu_nodes
+from hpcdoctor.probes.binding.tasks import Stat
+from hpcdoctor.probes.binding.verdicts import (
+    Candidate,
+    Machine,
+    Neighbours,
+    Pressed,
+    wait_ratio,
+)
 from hpcdoctor.probes.files import (
-    list_names,
     parse_list_or_none,
     read_bytes,
     read_list_or_none,
@@ -32,442 +59,334 @@ from hpcdoctor.probes.files import (
 )
 from hpcdoctor.probes.host import Host
 
-TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture that computes today
-KERNEL_THREAD = 0x00200000  # PF_KTHREAD
-MOST_THREADS = 5000
+MEMORY = "cpu_binding"
 MOST_READINGS = 256
-MOST_MASKS = 512
-SHORTEST_WINDOW_SECONDS = 1.0
-ACTIVE_SHARE = 0.05  # a process below this has no thread that counts
-BUSY_SHARE = 0.10
-STARVED_SHARE = 0.50  # ran less than a tenth, because it waited for a cpu
+# Of ranks in the same trouble so many are told one by one, and the others counted.
+MOST_ALIKE = 8
 FIRST_USER = 1000
 NOBODY = 65534
+# A person who looks twice gets this window; a lane that others share waits a second for it.
+SHORT_WINDOW_SECONDS = 0.7
 
 
 class Process(Reading, frozen=True):
+    who: str  # "job 42 step 0 rank 3 (pid 4711, solve)", for sentences
     pid: int
     command: str  # chosen by the user: made visible, at most 15 characters from the kernel
     user_id: int | None
     scheduler: str  # "slurm"; "" where no job is known
     job: str
     step: str
-    rank_hint: str  # "task 3", "SLURM_PROCID=3"; "" where nothing tells
+    rank_hint: str  # "rank 3", "local rank 3", "task 3"; "" where nothing tells
+    ranks: int  # busy ranks of the job on this node
+    alike: int  # more processes of the job in the same trouble that are not told
+    others: str  # the same for sentences: "; 23 more of the job likewise", or ""
     cpus_allowed: str | None  # "0-3,8", of the busiest thread
     cpus: int | None  # how many that are
     busy_threads: int
     run_ratio: float  # of one cpu: 2.0 is two threads that run all the time
-    wait_ratio: float | None  # waiting for a cpu, of the time in which the busy threads wanted one
+    wait_ratio: float | None  # waiting for a cpu, of the time in which threads wanted one: of those
+    # that are stacked, else of all that were busy
     migrations_per_second: float | None  # of the thread that moved most often
-    node_moves: int | None  # busy threads that changed the NUMA node in the window
+    pages_migrated_per_second: float | None  # by automatic NUMA balancing, for all its threads
+    # In how many of the last five looks a thread had changed the NUMA node; of the one that did so
+    # most often
+    node_moves: int | None
     unbound: bool | None  # may run all over the job's cpus although the job has several ranks here
     stacked: bool | None  # more busy threads are confined to some cpus than there are of these
+    crowd: str  # "3 busy threads on cpus 0-1, which are the threads of 1 core"; "" where none
     stray: bool | None  # a user's, without a job
-    outside_cpuset: bool | None  # may run where its job may not
+    belongs_to: str  # "job 42", "no job", "job 42, which is not on this node"
+    shares_with: str  # the jobs that have busy threads on cpus it may use: "job 42", "no job"
+    outside_cpuset: bool | None  # may run where its job may not; None: the job has no cpuset
+    job_cpuset: str | None  # "0-31"
+    far_from_device: bool | None  # None: it is not known which GPU it uses, nor is there one HCA
+    device: str  # "GPU 0000:3b:00.0", "HCA mlx5_0"; "" where none is known
+    device_cpus: str | None  # those near it
     window_seconds: float
     threads_not_looked_at: int  # on the whole machine, beyond the limit
     processes_not_told: int
 
 
-class Stat(msgspec.Struct, frozen=True):
-    """What is used of /proc/PID/stat."""
+class Known(msgspec.Struct, frozen=True):
+    """What does not change while a process runs the same program; kept from look to look."""
 
-    command: bytes
-    state: bytes
-    kernel: bool
-    ticks: int  # user and system time of the whole process, or of one thread
-    started_ticks: int  # since boot
-    processor: int
-
-
-class Thread(msgspec.Struct, frozen=True):
-    """One thread's counters at one look."""
-
-    ticks: int
     started_ticks: int
-    processor: int
-    wait_nanoseconds: int | None
-    migrations: int | None
+    command: bytes
+    user_id: int | None
+    variables: dict[str, str]
+    environment_known: bool
 
 
-class Snapshot(msgspec.Struct):
+class Memory(msgspec.Struct):
     """What one look leaves for the next."""
 
-    boot_id: str
-    seconds: float  # since boot
-    processes: dict[int, Stat]
-    threads: dict[int, dict[int, Thread]]
-    threads_not_looked_at: int = 0
-
-
-class Busy(msgspec.Struct):
-    """One busy thread over the window."""
-
-    mask: int | None
-    mask_text: str | None
-    run_seconds: float
-    wait_seconds: float | None
-    migrations_per_second: float | None
-    moved_node: bool | None
-
-
-class Candidate(msgspec.Struct):
-    """A process with busy threads, before it is compared with its neighbours."""
-
-    pid: int
-    stat: Stat
-    user_id: int | None
-    job: Job
-    rank_hint: str
-    environment_known: bool
-    job_mask: int | None
-    busy: list[Busy]
+    snapshot: Snapshot
+    known: dict[int, Known] = {}
+    cores: dict[int, str] = {}  # cpu: the threads of its core
+    gpus: list[devices.Device] | None = None
 
 
 def read(host: Host) -> list[Process]:
-    proc = str(host.root / "proc")
-    before: Snapshot | None = host.memory.get("cpu_binding")
-    now = take_snapshot(host, proc, before)
-    if before is None or before.boot_id != now.boot_id or now.seconds < before.seconds:
-        host.memory["cpu_binding"] = now
+    memory: Memory | Glance | None = host.memory.get(MEMORY)
+    here = glance(host)
+    if memory is None and host.visiting and host.live:
+        # Perhaps nobody looks again, and a first look has no answer: it is to cost nothing.
+        host.memory[MEMORY] = here
         raise NeedsSecondReading("binding is seen between two looks, and this was the first")
-    if now.seconds - before.seconds < SHORTEST_WINDOW_SECONDS:
-        raise NeedsSecondReading("the two looks are less than a second apart")
-    host.memory["cpu_binding"] = now
-    nodes = cpu_nodes(host)
+    if isinstance(memory, Glance):
+        if was_idle(memory, here):
+            return []
+        memory = Memory(look(host, None))
+        time.sleep(SHORT_WINDOW_SECONDS)
+    before = memory.snapshot if memory else None
+    if before is not None and before.boot_id == here.boot_id:
+        seconds = here.seconds - before.seconds
+        if 0 <= seconds < SHORTEST_WINDOW_SECONDS and not host.visiting:
+            raise NeedsSecondReading("the two looks are less than half a second apart")
+    now = look(host, before)
+    if memory is None or before is None or _is_anew(before, now):
+        host.memory[MEMORY] = Memory(now)
+        raise NeedsSecondReading("binding is seen between two looks, and this was the first")
+    memory.snapshot = now
+    host.memory[MEMORY] = memory
+    return _tell(host, memory, now, now.seconds - before.seconds)
+
+
+def _is_anew(before: Snapshot, now: Snapshot) -> bool:
+    return before.boot_id != now.boot_id or now.seconds <= before.seconds
+
+
+def _tell(host: Host, memory: Memory, now: Snapshot, window: float) -> list[Process]:
+    proc = str(host.root / "proc")
+    cgroups = JobCgroups(host)
+    jobs: dict[str, Job] = {}
+    known: dict[int, Known] = {}
     candidates = []
-    for pid in now.threads:
-        busy = busy_threads(proc, pid, before, now, nodes)
-        candidate = describe(host, proc, pid, now.processes[pid], busy) if busy else None
+    for pid, busy in now.busy.items():
+        stat = now.processes[pid]
+        text = read_text_or_none(f"{proc}/{pid}/cgroup") or ""
+        if text not in jobs:
+            jobs[text] = parse_cgroup(text)
+        facts = memory.known.get(pid)
+        if facts is None or (facts.started_ticks, facts.command) != (
+            stat.started_ticks,
+            stat.command,
+        ):
+            facts = _learn(proc, pid, stat)
+        if facts is None:
+            continue  # it ended, and the number may already be another's
+        known[pid] = facts
+        candidate = _describe(cgroups, pid, jobs[text], facts, busy)
         if candidate is not None:
             candidates.append(candidate)
-    return judge_sets(host, candidates, now, now.seconds - before.seconds)
-
-
-def take_snapshot(host: Host, proc: str, before: Snapshot | None) -> Snapshot:
-    pids = sorted(int(name) for name in list_names(proc) if name.isdecimal())
-    if not pids and not host.live:
-        raise Absent("the recording shows no process")
-    if not pids:
-        raise Unavailable(f"{proc} shows no process")
-    instant = host.clock()
-    uptime = (read_text_or_none(f"{proc}/uptime") or "").partition(" ")[0]
-    try:
-        seconds = float(uptime)
-    except ValueError:
-        seconds = instant.boottime
-    snapshot = Snapshot(instant.boot_id, seconds, {}, {})
-    for pid in pids:
-        stat = read_stat(f"{proc}/{pid}/stat")
-        if stat is not None and not stat.kernel:
-            snapshot.processes[pid] = stat
-    shares = {
-        pid: share
-        for pid, stat in snapshot.processes.items()
-        if (share := active_share(pid, stat, before, snapshot)) >= ACTIVE_SHARE or not host.live
-    }
-    room = MOST_THREADS
-    for pid in sorted(shares, key=shares.__getitem__, reverse=True):
-        task = f"{proc}/{pid}/task"
-        names = sorted((name for name in list_names(task) if name.isdecimal()), key=int)
-        every = max(1, -(-len(names) // room)) if room > 0 else len(names) + 1
-        chosen = names[::every] if room > 0 else []
-        room -= len(chosen)
-        snapshot.threads_not_looked_at += len(names) - len(chosen)
-        threads = {
-            int(name): thread for name in chosen if (thread := read_thread(f"{task}/{name}"))
-        }
-        if threads:
-            snapshot.threads[pid] = threads
-    return snapshot
-
-
-def active_share(pid: int, stat: Stat, before: Snapshot | None, now: Snapshot) -> float:
-    """Return the share of one cpu that the process used since the last look, or since its start."""
-    earlier = before.processes.get(pid) if before is not None else None
-    if before is not None and earlier is not None and earlier.started_ticks == stat.started_ticks:
-        ticks, since = stat.ticks - earlier.ticks, before.seconds
-    elif stat.state == b"R":
-        return 1.0
-    else:
-        ticks, since = stat.ticks, stat.started_ticks / TICKS_A_SECOND
-    return ticks / TICKS_A_SECOND / max(now.seconds - since, 0.01)
-
-
-def read_stat(path: str) -> Stat | None:
-    try:
-        return parse_stat(read_bytes(path))
-    except OSError:
-        return None  # ended since it was listed
-
-
-def parse_stat(text: bytes) -> Stat | None:
-    """Return the fields; the name may hold anything, so what counts begins at the last bracket."""
-    head, _, tail = text.rpartition(b")")
-    fields = tail.split()
-    try:
-        return Stat(
-            command=head.partition(b"(")[2],
-            state=fields[0],
-            kernel=bool(int(fields[6]) & KERNEL_THREAD),
-            ticks=int(fields[11]) + int(fields[12]),
-            started_ticks=int(fields[19]),
-            processor=int(fields[36]),
-        )
-    except (IndexError, ValueError):
-        return None
-
-
-def read_thread(folder: str) -> Thread | None:
-    stat = read_stat(f"{folder}/stat")
-    if stat is None:
-        return None
-    return Thread(
-        ticks=stat.ticks,
-        started_ticks=stat.started_ticks,
-        processor=stat.processor,
-        wait_nanoseconds=parse_schedstat(read_text_or_none(f"{folder}/schedstat")),
-        migrations=parse_migrations(read_text_or_none(f"{folder}/sched")),
-    )
-
-
-def parse_schedstat(text: str | None) -> int | None:
-    """Return the nanoseconds of waiting; a kernel that does not count writes three zeros."""
-    fields = (text or "").split()
-    if len(fields) != 3 or fields == ["0", "0", "0"]:
-        return None
-    return int(fields[1]) if fields[1].isdecimal() else None
-
-
-def parse_migrations(text: str | None) -> int | None:
-    """Return se.nr_migrations, looked up by name: the other lines vary between kernels."""
-    place = (text or "").find("\nse.nr_migrations")
-    if text is None or place < 0:
-        return None
-    number = text[place + 1 :].partition("\n")[0].partition(":")[2].strip()
-    return int(number) if number.isdecimal() else None
-
-
-def busy_threads(
-    proc: str, pid: int, before: Snapshot, now: Snapshot, nodes: dict[int, int]
-) -> list[Busy]:
-    """Return the process's threads that count, busiest first."""
-    found = []
-    earlier = before.threads.get(pid, {})
-    for tid, thread in now.threads[pid].items():
-        old = earlier.get(tid)
-        started = thread.started_ticks / TICKS_A_SECOND
-        if old is None or old.started_ticks != thread.started_ticks:
-            if started < before.seconds:
-                continue  # it was there and was not looked at: the next look has its counters
-            old = Thread(0, thread.started_ticks, thread.processor, 0, 0)
-        window = now.seconds - max(before.seconds, started)
-        run = (thread.ticks - old.ticks) / TICKS_A_SECOND
-        wait = difference(thread.wait_nanoseconds, old.wait_nanoseconds)
-        wanted = run + (wait or 0) / 1e9
-        if window < SHORTEST_WINDOW_SECONDS or (
-            run < BUSY_SHARE * window and wanted < STARVED_SHARE * window
-        ):
-            continue
-        migrations = difference(thread.migrations, old.migrations)
-        mask_text, mask = read_mask(f"{proc}/{pid}/task/{tid}/status")
-        here, there = nodes.get(thread.processor), nodes.get(old.processor)
-        found.append(
-            Busy(
-                mask=mask,
-                mask_text=mask_text,
-                run_seconds=run,
-                wait_seconds=None if wait is None else wait / 1e9,
-                migrations_per_second=None if migrations is None else migrations / window,
-                moved_node=None if here is None or there is None else here != there,
-            )
-        )
-    return sorted(found, key=lambda busy: busy.run_seconds, reverse=True)
-
-
-def difference(now: int | None, before: int | None) -> int | None:
-    """Return how much was counted; after a reset, what was counted since."""
-    if now is None or before is None:
-        return None
-    return now - before if now >= before else now
-
-
-def read_mask(path: str) -> tuple[str | None, int | None]:
-    """Return the cpus that a thread may use, as text and as a set of bits."""
-    listed = bits = None
-    for line in (read_text_or_none(path) or "").splitlines():
-        if line.startswith("Cpus_allowed:"):
-            bits = line[13:].strip()
-        elif line.startswith("Cpus_allowed_list:"):
-            listed = line[18:].strip()
-    try:
-        return listed, int((bits or "").replace(",", ""), 16)
-    except ValueError:
-        return listed, None
-
-
-def describe(host: Host, proc: str, pid: int, stat: Stat, busy: list[Busy]) -> Candidate | None:
-    """Return whose the process is; None where it is the machine's own."""
-    folder = f"{proc}/{pid}"
-    job = parse_cgroup(read_text_or_none(f"{folder}/cgroup") or "")
-    if job.service:
-        return None
-    user_id = read_user_id(f"{folder}/status")
-    try:
-        variables = parse_environment(read_bytes(f"{folder}/environ"))
-        known = True
-    except OSError:
-        variables, known = {}, False
-    if not job.id:
-        job = job_of_environment(variables)
-    if not job.id and (user_id is None or user_id < FIRST_USER or user_id == NOBODY):
-        return None
-    again = read_stat(f"{folder}/stat")
-    if again is None or again.started_ticks != stat.started_ticks:
-        return None  # it ended, and the number may already be another's
-    rank = rank_of_environment(variables) or (f"task {job.task}" if job.task else "")
-    return Candidate(pid, stat, user_id, job, rank, known, read_job_mask(host, job), busy)
-
-
-def read_user_id(path: str) -> int | None:
-    for line in (read_text_or_none(path) or "").splitlines():
-        if line.startswith("Uid:"):
-            fields = line.split()
-            return int(fields[1]) if len(fields) > 1 and fields[1].isdecimal() else None
-    return None
-
-
-def read_job_mask(host: Host, job: Job) -> int | None:
-    """Return the cpus of the job's cgroup as a set of bits; None where it has none of its own."""
-    if not job.folder or ".." in job.folder:
-        return None
-    base = host.root / "sys/fs/cgroup"
-    for file in (
-        ["cpuset.effective_cpus", "cpuset.cpus"] if job.controller else ["cpuset.cpus.effective"]
-    ):
-        cpus = read_list_or_none(f"{base}/{'cpuset' if job.controller else ''}{job.folder}/{file}")
-        if cpus:
-            return as_bits(cpus)
-    return None
-
-
-def as_bits(numbers: list[int]) -> int:
-    return sum(1 << number for number in set(numbers))
-
-
-def cpu_nodes(host: Host) -> dict[int, int]:
-    """Return the NUMA node of each cpu; node numbers may be sparse."""
-    base = str(host.root / "sys/devices/system/node")
-    return {
-        cpu: int(name[4:])
-        for name in list_names(base)
-        if name.startswith("node") and name[4:].isdecimal()
-        for cpu in read_list_or_none(f"{base}/{name}/cpulist") or []
-    }
-
-
-def judge_sets(
-    host: Host, candidates: list[Candidate], now: Snapshot, window: float
-) -> list[Process]:
-    """Return the readings: whom each process shares its cpus with needs all of them."""
-    online = parse_list_or_none(
-        read_text_or_none(host.root / "sys/devices/system/cpu/online") or ""
-    )
-    machine = as_bits(online) if online else None
-    crowded = crowded_sets([busy for candidate in candidates for busy in candidate.busy])
-    ranks: dict[tuple[str, str], set[str]] = {}
-    for candidate in candidates:
-        if candidate.rank_hint:
-            key = (candidate.job.scheduler, candidate.job.id)
-            ranks.setdefault(key, set()).add(candidate.rank_hint)
-    told = [
-        make_reading(
-            candidate,
-            candidate.job_mask or machine,
-            crowded,
-            len(ranks.get((candidate.job.scheduler, candidate.job.id), ())),
-            window,
-        )
-        for candidate in candidates
-    ]
-    told.sort(key=importance, reverse=True)
+    memory.known = known
+    machine = _machine(host, memory, candidates)
+    neighbours = Neighbours(candidates, machine)
+    told = [_reading(host, memory, neighbours, each, window) for each in candidates]
+    told = _without_the_alike(told)
+    told.sort(key=_importance, reverse=True)
     return [
         msgspec.structs.replace(
             reading,
             threads_not_looked_at=now.threads_not_looked_at,
-            processes_not_told=max(0, len(told) - MOST_READINGS),
+            processes_not_told=len(candidates) - len(told[:MOST_READINGS]),
         )
         for reading in told[:MOST_READINGS]
     ]
 
 
-def crowded_sets(busy: list[Busy]) -> list[int]:
-    """Return the masks inside which more busy threads must run than they have cpus."""
-    masks = Counter(thread.mask for thread in busy if thread.mask)
-    return [
-        outer
-        for outer, _ in masks.most_common(MOST_MASKS)
-        if sum(count for mask, count in masks.items() if mask & ~outer == 0) > outer.bit_count()
-    ]
+def _learn(proc: str, pid: int, stat: Stat) -> Known | None:
+    user_id = tasks.read_user_id(proc, pid)
+    try:
+        variables = parse_environment(read_bytes(f"{proc}/{pid}/environ"))
+        readable = True
+    except OSError:
+        variables, readable = {}, False
+    again = tasks.read_stat(f"{proc}/{pid}/stat")
+    if again is None or again.started_ticks != stat.started_ticks:
+        return None
+    return Known(stat.started_ticks, stat.command, user_id, variables, readable)
 
 
-def make_reading(
-    candidate: Candidate, allowed: int | None, crowded: list[int], ranks: int, window: float
+def _describe(
+    cgroups: JobCgroups, pid: int, job: Job, facts: Known, busy: list[Busy]
+) -> Candidate | None:
+    """Return whose the process is; None where it is the machine's own."""
+    users = facts.user_id is not None and facts.user_id >= FIRST_USER and facts.user_id != NOBODY
+    former = ""
+    if job.service and (job.id or not users):
+        return None
+    if not job.id:
+        claimed = job_of_environment(facts.variables)
+        if job.service and not claimed.id:
+            return None  # a service that does not run as root
+        if not claimed.id and not users:
+            return None
+        if claimed.id and users and cgroups.is_over(claimed):
+            former, job = claimed.id, NO_JOB
+        else:
+            job = claimed
+    rank = "" if former else rank_of_environment(facts.variables, job.step)
+    if not rank and job.task.isdecimal() and job.step not in STEPS_WITHOUT_RANKS:
+        rank = f"task {job.task}"
+    return Candidate(
+        pid=pid,
+        command=visible(facts.command.decode(errors="backslashreplace"), 64),
+        user_id=facts.user_id,
+        job=job,
+        rank=rank,
+        variables=facts.variables,
+        environment_known=facts.environment_known,
+        former_job=former,
+        job_cpus=cgroups.cpus_of(job),
+        step_cpus=cgroups.cpus_of_step(job),
+        busy=busy,
+    )
+
+
+def _machine(host: Host, memory: Memory, candidates: Sequence[Candidate]) -> Machine:
+    online = parse_list_or_none(
+        read_text_or_none(host.root / "sys/devices/system/cpu/online") or ""
+    )
+    asked = any("CUDA_VISIBLE_DEVICES" in each.variables for each in candidates)
+    if asked and (memory.gpus is None or any("?" in gpu.uuid for gpu in memory.gpus)):
+        memory.gpus = devices.read_gpus(host)
+    with_job = any(each.job.id and each.rank for each in candidates)
+    return Machine(
+        cpus=as_bits(online) if online else None,
+        gpus=memory.gpus or [],
+        only_hca=devices.read_only_hca(host) if with_job else None,
+    )
+
+
+def _reading(
+    host: Host, memory: Memory, neighbours: Neighbours, one: Candidate, window: float
 ) -> Process:
-    job, busy = candidate.job, candidate.busy
+    job, busy = one.job, one.busy
     first = busy[0]
-    waits = [thread.wait_seconds for thread in busy if thread.wait_seconds is not None]
-    runs = sum(thread.run_seconds for thread in busy)
-    rates = [t.migrations_per_second for t in busy if t.migrations_per_second is not None]
-    moves = [thread.moved_node for thread in busy if thread.moved_node is not None]
-    masks = [thread.mask for thread in busy if thread.mask]
-    wanted = runs + sum(waits)
+    moved = [t.migrations_per_second for t in busy if t.migrations_per_second is not None]
+    pages = [t.pages_migrated_per_second for t in busy if t.pages_migrated_per_second is not None]
+    moves = [thread.node_moves for thread in busy if thread.node_moves is not None]
+    pressed = neighbours.press(one)
+    near = neighbours.far_device(one)
     return Process(
-        pid=candidate.pid,
-        command=visible(candidate.stat.command.decode(errors="backslashreplace"), 64),
-        user_id=candidate.user_id,
+        who=_who(one),
+        pid=one.pid,
+        command=one.command,
+        user_id=one.user_id,
         scheduler=job.scheduler,
         job=visible(job.id, 64),
         step=job.step,
-        rank_hint=candidate.rank_hint,
+        rank_hint=one.rank,
+        ranks=neighbours.ranks_of(job),
+        alike=0,
+        others="",
         cpus_allowed=first.mask_text,
         cpus=first.mask.bit_count() if first.mask else None,
         busy_threads=len(busy),
-        run_ratio=round(runs / window, 3),
-        wait_ratio=round(sum(waits) / wanted, 3) if len(waits) == len(busy) and wanted else None,
-        migrations_per_second=round(max(rates), 3) if rates else None,
-        node_moves=sum(moves) if moves else None,
-        unbound=is_unbound(candidate, masks, allowed, ranks),
-        stacked=any(mask & ~outer == 0 for mask in masks for outer in crowded) if masks else None,
-        stray=is_stray(candidate),
-        outside_cpuset=(
-            any(mask & ~candidate.job_mask for mask in masks) if candidate.job_mask else None
-        ),
+        run_ratio=round(sum(thread.run_seconds for thread in busy) / window, 3),
+        wait_ratio=pressed.wait_ratio if pressed else wait_ratio(busy),
+        migrations_per_second=round(max(moved), 3) if moved else None,
+        pages_migrated_per_second=round(sum(pages), 3) if pages else None,
+        node_moves=max(moves) if moves else None,
+        unbound=neighbours.is_unbound(one),
+        stacked=pressed is not None if one.masks else None,
+        crowd=_crowd(host, memory, pressed) if pressed else "",
+        stray=_is_stray(one),
+        belongs_to=words.owner(one.job, one.former_job),
+        shares_with=words.jobs_in_words(neighbours.shares_with(one)),
+        outside_cpuset=neighbours.is_outside(one),
+        job_cpuset=as_text(one.job_cpus) if one.job_cpus else None,
+        far_from_device=near[1] if near else None,
+        device=near[0].name if near else "",
+        device_cpus=as_text(near[0].cpus) if near else None,
         window_seconds=round(window, 3),
         threads_not_looked_at=0,
         processes_not_told=0,
     )
 
 
-def is_unbound(
-    candidate: Candidate, masks: list[int], allowed: int | None, ranks: int
-) -> bool | None:
-    if not candidate.job.id:
+def _who(one: Candidate) -> str:
+    if not one.job.id:
+        return f"process {one.pid} ({one.command}) of user {one.user_id}"
+    return words.process_of_job(one.job, one.rank, one.pid, one.command)
+
+
+def _is_stray(one: Candidate) -> bool | None:
+    if one.job.id:
         return False
-    if not masks or allowed is None:
-        return None
-    if any(allowed & ~mask for mask in masks) or len(candidate.busy) >= allowed.bit_count():
-        return False
-    if not candidate.rank_hint and not candidate.environment_known:
-        return None  # it may be one rank of several, and nothing tells
-    return bool(candidate.rank_hint) and ranks >= 2
+    return True if one.environment_known else None
 
 
-def is_stray(candidate: Candidate) -> bool | None:
-    if candidate.job == NO_JOB:
-        return True if candidate.environment_known else None
-    return False
+def _crowd(host: Host, memory: Memory, pressed: Pressed) -> str:
+    cpus = as_numbers(pressed.crowd.mask)
+    for cpu in cpus:
+        if cpu not in memory.cores:
+            memory.cores[cpu] = _core_of(host, cpu)
+    return words.crowd_in_words(pressed.crowd, len({memory.cores[cpu] for cpu in cpus}))
 
 
-def importance(reading: Process) -> tuple[bool, float]:
-    return bool(reading.stacked or reading.stray or reading.unbound), reading.run_ratio
+def _core_of(host: Host, cpu: int) -> str:
+    siblings = read_list_or_none(
+        host.root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    )
+    return as_text(as_bits(siblings)) if siblings else str(cpu)
+
+
+def _trouble(reading: Process) -> tuple[object, ...]:
+    return (
+        reading.scheduler,
+        reading.job,
+        reading.unbound,
+        reading.stacked,
+        reading.outside_cpuset,
+        reading.far_from_device,
+    )
+
+
+def _without_the_alike(readings: list[Process]) -> list[Process]:
+    """Return the readings; of a job's ranks in the same trouble the first few, and the worst."""
+    groups: dict[tuple[object, ...], list[Process]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.pid):
+        key = _trouble(reading) if reading.job else (reading.pid,)
+        groups.setdefault(key, []).append(reading)
+    told = []
+    for group in groups.values():
+        chosen = {reading.pid: reading for reading in group[:MOST_ALIKE]}
+        for worst in (_by_wait, _by_migrations, _by_moves, _by_pages):
+            one = max(group, key=worst)
+            chosen[one.pid] = one
+        alike = len(group) - len(chosen)
+        others = f"; {alike} more of the job likewise" if alike else ""
+        told += [
+            msgspec.structs.replace(each, alike=alike, others=others) for each in chosen.values()
+        ]
+    return told
+
+
+def _by_wait(reading: Process) -> float:
+    return reading.wait_ratio or 0.0
+
+
+def _by_migrations(reading: Process) -> float:
+    return reading.migrations_per_second or 0.0
+
+
+def _by_moves(reading: Process) -> float:
+    return reading.node_moves or 0
+
+
+def _by_pages(reading: Process) -> float:
+    return reading.pages_migrated_per_second or 0.0
+
+
+def _importance(reading: Process) -> tuple[bool, float]:
+    wrong = (
+        reading.stacked,
+        reading.stray,
+        reading.unbound,
+        reading.outside_cpuset,
+        reading.far_from_device,
+    )
+    return any(wrong), reading.run_ratio

@@ -10,6 +10,7 @@ from hpcdoctor.model.job import (
     parse_environment,
     parse_path,
     rank_of_environment,
+    spans_nodes,
 )
 
 POD = "0f2e1a34-5b6c-4d7e-8f90-a1b2c3d4e5f6"
@@ -41,6 +42,10 @@ CONTAINER = "c" * 64
         ("/pbs_jobs.service/jobid/1234.server", "pbs", "1234.server", "", ""),
         ("/pbs_jobs.service/jobs/1234[7].server.site", "pbs", "1234[7].server.site", "", ""),
         ("/pbspro.service/jobid/9.head", "pbs", "9.head", "", ""),
+        ("/batch.slice/jobid/9.head", "pbs", "9.head", "", ""),
+        ("/site/jobs/12[3].head", "pbs", "12[3].head", "", ""),
+        ("/slurm/uid_0/job_42/step_0+1/task_0", "slurm", "42", "0+1", "0"),
+        ("/slurm/uid_0/job_42/step_extern/task_0", "slurm", "42", "extern", "0"),
         ("/pbspro.slice/pbspro-9\\x2ehead.slice", "pbs", "9.head", "", ""),
         ("/torque/1182724.batch", "torque", "1182724.batch", "", ""),
         (f"/kubepods/burstable/pod{POD}/{CONTAINER}", "kubernetes", POD, "", ""),
@@ -61,6 +66,28 @@ CONTAINER = "c" * 64
             "",
             "",
         ),
+        (
+            "/kind/9f/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/"
+            f"kubelet-kubepods-burstable-pod{POD_IN_SLICE}.slice/docker-{CONTAINER}.scope/init",
+            "kubernetes",
+            POD,
+            "",
+            "",
+        ),
+        (
+            f"/kubepods/besteffort/pod{'0123456789abcdef' * 2}/x",
+            "kubernetes",
+            "0123456789abcdef" * 2,
+            "",
+            "",
+        ),
+        (
+            "/system.slice/slurmstepd.scope/job_42/step_0/user/task_1/libpod-9a.scope/container",
+            "slurm",
+            "42",
+            "0",
+            "1",
+        ),
         ("/lsf/cluster1/job.4711.2.1", "lsf", "4711", "", ""),
         ("/lsf/cluster1/job.4711[3].1", "lsf", "4711[3]", "", ""),
     ],
@@ -80,6 +107,7 @@ def test_the_jobs_own_folder_is_where_its_cpuset_is() -> None:
         step="0",
         task="1",
         folder="/slurm/uid_1/job_2",
+        step_folder="/slurm/uid_1/job_2/step_0",
         controller="cpuset",
     )
 
@@ -97,6 +125,8 @@ def test_the_jobs_own_folder_is_where_its_cpuset_is() -> None:
         "/slurm/uid_1/job_1x;rm",
         "/kubepods/podgroup/x",
         "/torque/abc",
+        "/backup/jobs/12",
+        "/site/jobs/nightly.timer",
     ],
 )
 def test_what_no_batch_system_made_is_no_job(path: str) -> None:
@@ -147,6 +177,42 @@ def test_the_first_of_a_variable_counts_as_for_the_c_library() -> None:
 def test_the_environment_names_job_and_rank() -> None:
     variables = {"PBS_JOBID": "9.head", "SLURM_PROCID": "0", "OMPI_COMM_WORLD_LOCAL_RANK": "5"}
     assert job_of_environment(variables) == Job(scheduler="pbs", id="9.head")
-    assert rank_of_environment(variables) == "OMPI_COMM_WORLD_LOCAL_RANK=5"
+    assert rank_of_environment(variables) == "local rank 5"
+    assert rank_of_environment({"SLURM_PROCID": "3", "SLURM_LOCALID": "1"}) == "rank 3"
     assert job_of_environment({}) == NO_JOB
     assert rank_of_environment({}) == ""
+
+
+def test_the_environment_tells_the_step_where_the_cgroup_does_not() -> None:
+    variables = {"SLURM_JOB_ID": "9", "SLURM_STEP_ID": "2"}
+    assert job_of_environment(variables) == Job(scheduler="slurm", id="9", step="2")
+
+
+@pytest.mark.parametrize("step", ["batch", "extern", "interactive"])
+def test_what_the_batch_shell_hands_down_is_no_rank_but_mpiruns_number_is(step: str) -> None:
+    assert rank_of_environment({"SLURM_PROCID": "0"}, step) == ""
+    assert rank_of_environment({"SLURM_PROCID": "0", "PMI_RANK": "4"}, step) == "rank 4"
+
+
+def test_a_list_of_gpus_is_taken_and_nothing_else_in_that_place() -> None:
+    uuids = ",".join(f"GPU-{number}f2e1a34-5b6c-4d7e-8f90-a1b2c3d4e5f6" for number in range(8))
+    assert parse_environment(f"A=1\0CUDA_VISIBLE_DEVICES={uuids}\0".encode()) == {
+        "CUDA_VISIBLE_DEVICES": uuids
+    }
+    assert parse_environment(b"CUDA_VISIBLE_DEVICES=") == {"CUDA_VISIBLE_DEVICES": ""}
+    assert parse_environment(b"CUDA_VISIBLE_DEVICES=0 1\0MY_CUDA_VISIBLE_DEVICES=2") == {}
+
+
+@pytest.mark.parametrize(
+    ("variables", "spans"),
+    [
+        ({"SLURM_NNODES": "4"}, True),
+        ({"SLURM_NNODES": "1"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, False),
+        ({"PMI_SIZE": "8"}, None),
+        ({}, None),
+    ],
+)
+def test_whether_a_program_spans_nodes(variables: dict[str, str], spans: bool | None) -> None:
+    assert spans_nodes(variables) is spans
