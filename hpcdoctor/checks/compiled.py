@@ -49,6 +49,7 @@ class CompiledCheck(msgspec.Struct, frozen=True):
     subject_field: str | None  # of a probe with a child a subject: the field that names it
     where: Expression | None
     levels: list[Level]  # the worst first
+    recovered: Expression | None
     every_seconds: float
     clear_seconds: float | None  # None: silence does not clear it
     clears_at_reboot: bool
@@ -112,6 +113,10 @@ def compile_check(
     if check.where is not None:
         with _collected(problems):
             where = _expression(check.where, source, "where", scope)
+    recovered = None
+    if check.recovered is not None:
+        with _collected(problems):
+            recovered = _recovery(check.recovered, source, scope)
     if len(tables) == len(check.catalog):  # else its names are not known
         problems += _problems_of_places(check, source, {*fields, *known})
     seconds: dict[str, float] = {}
@@ -134,6 +139,7 @@ def compile_check(
         subject_field=subject_field,
         where=where,
         levels=levels,
+        recovered=recovered,
         every_seconds=seconds["every"],
         clear_seconds=seconds.get("clear_after"),
         clears_at_reboot=check.clear_after == REBOOT,
@@ -188,6 +194,12 @@ def _problems_of_names(
 def _problems_of_shape(check: Check, source: Located, shape: Shape) -> Iterator[DefinitionError]:
     """What is written and would do nothing is a mistake too."""
     if shape is not Shape.STREAM:
+        if check.recovered is not None:
+            yield source.error(
+                f"`recovered` has no meaning for probe `{check.probe}`, whose readings are states: "
+                "a finding closes when its condition no longer holds; leave it out",
+                "recovered",
+            )
         return
     for key in ("quiet_after_boot", "expected"):
         if key in source:
@@ -245,6 +257,16 @@ def _level(verdict: Verdict, condition: Condition, source: Located, scope: Scope
         hold_seconds=duration(condition.hold, inner, "for"),
         label=condition.label,
     )
+
+
+def _recovery(text: str, source: Located, scope: Scope) -> Expression:
+    expression = _expression(text, source, "recovered", scope)
+    if expression.windows:
+        window = expression.windows[0].text
+        raise source.error(
+            f"`recovered` is about one event, and `{window}` looks back", "recovered"
+        )
+    return expression
 
 
 def _expression(text: str, source: Located, key: str, scope: Scope) -> Expression:

@@ -91,6 +91,9 @@ class Judge:
         """Take in one look, and return what changed by it."""
         changes: list[Change] = []
         for check in self._by_probe.get(look.probe, ()):
+            if look.named:
+                changes += self._only(check, look.named, look.taken)
+                continue
             if look.status is ReadStatus.READ:
                 self.looked[check.name] = look.taken
             if check.shape is Shape.STREAM:
@@ -282,6 +285,16 @@ class Judge:
             del self._tracks[check.name][key]
         return changes
 
+    def _only(self, check: CompiledCheck, named: list[str], now: Instant) -> list[Change]:
+        """Let go of everything but what there is to look at: a mount, a GPU that is gone."""
+        field = check.subject_field
+        gone = [
+            key
+            for key, track in self._tracks[check.name].items()
+            if field is not None and field in track.subject and track.subject[field] not in named
+        ]
+        return [change for key in gone for change in self._gone(check, key, now)]
+
     def _surroundings(
         self, check: CompiledCheck, reading: Mapping[str, Value], now: Instant
     ) -> Surroundings:
@@ -304,7 +317,7 @@ class Judge:
                 unknowns.append(answer)
         real = [unknown for unknown in unknowns if not unknown.first]
         if reached is None and look.status is ReadStatus.STUCK:
-            real = real or [Unknown(look.reason)]
+            real = [Unknown(f"{look.subject}: {look.reason}")]  # what hangs is named
         if reached is None and real:
             return self._not_known(check, track, here.subject, real[0].reason, look.taken)
         track.unknown_since, track.reason = None, ""
@@ -442,6 +455,8 @@ class Judge:
         self, check: CompiledCheck, reading: Mapping[str, Value], now: Instant
     ) -> list[Change]:
         here = self._surroundings(check, reading, now)
+        if check.recovered is not None and check.recovered.evaluate(here) is True:
+            return self._recover(check, here, now)
         if check.where is not None and check.where.evaluate(here) is not True:
             return []
         here.observe()
@@ -449,6 +464,33 @@ class Judge:
             if level.when.evaluate(here) is True:
                 return self._record(check, here, level, now)
         return []
+
+    def _recover(self, check: CompiledCheck, here: Surroundings, now: Instant) -> list[Change]:
+        """The source says that it is over: close what is open about the same thing, if anything.
+
+        A field that the record leaves open agrees with all: a GPU that is well again is so
+        whatever the code of its fault was.
+        """
+        said = {
+            name: text
+            for name, text in here.subject.items()
+            if here.reading.get(name) not in (None, "")
+        }
+        over = [
+            finding
+            for finding in self.findings.values()
+            if finding.check == check.name
+            and all(finding.subject.get(name) == text for name, text in said.items())
+        ]
+        if not over:
+            return []
+        taken = moment_of(here.values, now)
+        evidence = Evidence(taken=taken, text=record_text(here.values), values=here.values)
+        changes: list[Change] = []
+        for finding in over:
+            kept = [*finding.evidence[:EVIDENCE_KEPT], evidence]
+            changes += self._close(structs.replace(finding, evidence=kept))
+        return changes
 
     def _record(
         self, check: CompiledCheck, here: Surroundings, level: Level, now: Instant
@@ -469,10 +511,13 @@ class Judge:
         verdict = max(standing.verdict, level.verdict, key=RANK.__getitem__)
         track.verdict = verdict
         kept = [standing.evidence[0], *standing.evidence[1:][-(EVIDENCE_KEPT - 1) :], evidence]
+        # What is milder than what stands takes nothing of its words.
+        words = fresh if level.verdict is verdict else standing
         updated = structs.replace(
-            fresh,
+            words,
             verdict=verdict,
             since=standing.since,
+            last_seen=taken,
             count=count,
             evidence=kept,
             caused_by=standing.caused_by,

@@ -6,12 +6,13 @@ from pathlib import Path
 import msgspec
 
 from hpcdoctor.checks.judge import Judge
+from hpcdoctor.checks.surroundings import Surroundings
 from hpcdoctor.knowledge import load
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.kernel_record import UnknownForm, parse_bare, parse_log
 from hpcdoctor.model.reading import Look, ReadStatus, Value
 from hpcdoctor.model.text import shown
-from hpcdoctor.probes.kernel_log import Message, Reader, catalogue
+from hpcdoctor.probes.kernel_messages import Message, Reader, catalogue
 
 WIDTH = 80
 NOBODY = Instant("log", 0.0, 0.0)
@@ -38,7 +39,18 @@ def explain_line(line: str, configuration: Path) -> int:
             print(f"  more: hpcdoctor explain {message.kind} {message.code}")
         judge = Judge(checks, knowledge.profile, patient=False)
         judge.judge(Look("kernel_log", ReadStatus.READ, NOBODY, readings=[values]))
-        if not judge.findings:
+        over = [
+            name
+            for name, check in checks.items()
+            if check.recovered is not None
+            and check.recovered.evaluate(
+                Surroundings(check, values, knowledge.profile, judge.history, NOBODY)
+            )
+            is True
+        ]
+        if over:
+            print(f"\n  It ends what {' and '.join(over)} found about the same thing.")
+        elif not judge.findings:
             print("\n  No check concludes anything from one such line.")
         for finding in judge.findings.values():
             print(f"\n  {finding.verdict.value} by check {finding.check}")

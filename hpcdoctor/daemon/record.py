@@ -60,6 +60,8 @@ class Recorder:
         if not self.on:
             return
         for look in looks:
+            if look.named:  # says what there is, and saw nothing of it
+                continue
             entry = Entry(
                 look.probe,
                 look.subject,

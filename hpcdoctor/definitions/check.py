@@ -41,6 +41,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     catalog: dict[str, str] = {}  # catalogue: the field that is its key
     critical: Condition | None = None
     warning: Condition | None = None
+    recovered: str | None = None  # of an event: it closes the finding about the same thing
     clear_after: str = "0s"  # a duration, `reboot` or `by-hand`
     quiet_after_boot: str = "0s"
     unknown_after: str = "10m"  # how long it may be unknown before that is a finding itself

@@ -39,6 +39,7 @@ class KernelMessage(
     code: int | None = None  # where the text names none
     echo: str = "0s"  # the same again within this time is the same event
     opposite: str = ""  # the kind that ends the echo: up after down
+    event: str = ""  # what lines of several kinds tell of: the first of them is the one that counts
 
     @cached_property
     def regex(self) -> re.Pattern[str]:

@@ -67,3 +67,6 @@ class Look(msgspec.Struct, frozen=True):
     lost: int = 0  # stream only: records that were overwritten before they could be read
     suppressed: int = 0  # stream only: records that a flood made us count and not pass on
     position: str = ""  # stream only: where to go on after a restart, for the store
+    # Of a probe with a child a subject, once a round: what there is to look at now. Of what is not
+    # among them no look will come any more.
+    named: list[str] | None = None

@@ -18,7 +18,7 @@ from hpcdoctor.model.request import Follow, Read
 from hpcdoctor.prober import looking
 from hpcdoctor.prober.child import work
 from hpcdoctor.prober.fork import Child, fork
-from hpcdoctor.prober.lane import Errand, Lane, Listener
+from hpcdoctor.prober.lane import REST_SECONDS, Errand, Lane, Listener
 from hpcdoctor.prober.task import Answer, Kind, Task
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Probe, Shape
@@ -182,13 +182,12 @@ class Lanes:
             return
         subjects = msgspec.json.decode(answer.body, type=list[str])
         self._close_lanes_without_subject(probe.name, subjects)
-        if not subjects:
-            nothing = Look(probe.name, ReadStatus.READ, self._host.clock())
-            round_.sink.add(looking.encode(nothing))
+        there = Look(probe.name, ReadStatus.READ, self._host.clock(), named=subjects)
+        round_.sink.add(looking.encode(there))
         for subject in subjects:
             key = (probe.name, subject)
             if key not in self.subjects:
-                self.subjects[key] = self._make()
+                self.subjects[key] = self._make(rest_seconds=REST_SECONDS)
             task = self._task(probe.name, Kind.READ, subject)
             listener = round_.listen(partial(self._pass_on, round_.sink))
             self.subjects[key].ask(Errand(task, request.deadline_seconds, listener))
@@ -214,9 +213,15 @@ class Lanes:
         self,
         overtaken: Callable[[Lane], None] | None = None,
         unasked: Listener | None = None,
+        rest_seconds: float = 0.0,
     ) -> Lane:
         return Lane(
-            self._fork, self._host.clock, self._selector, overtaken=overtaken, unasked=unasked
+            self._fork,
+            self._host.clock,
+            self._selector,
+            overtaken=overtaken,
+            unasked=unasked,
+            rest_seconds=rest_seconds,
         )
 
     def _fork(self) -> Child:

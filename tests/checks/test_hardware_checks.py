@@ -100,10 +100,17 @@ def test_corrected_errors_warn_at_ten_a_day(new_judge: NewJudge) -> None:
     assert dimm.see(30, corrected_errors_total=1501) == {"dimm-corrected-errors": "critical"}
 
 
-def test_corrected_errors_spread_over_days_stay_quiet(new_judge: NewJudge) -> None:
+def test_corrected_errors_spread_over_days_stay_quiet_but_on_three_of_seven(
+    new_judge: NewJudge,
+) -> None:
     dimm = story(new_judge, "edac")
-    for day in range(5):
-        assert dimm.see(1.1 * DAY, every=HOUR, corrected_errors_total=9 * day) == {}
+    for day in range(6):
+        assert dimm.see(4 * DAY, every=HOUR, corrected_errors_total=9 * day) == {}
+    dimm = story(new_judge, "edac")
+    for day in range(3):
+        assert dimm.see(1.1 * DAY, every=HOUR, corrected_errors_total=day) == {}
+    found = dimm.see(1.1 * DAY, every=HOUR, corrected_errors_total=3)
+    assert found == {"dimm-corrected-errors": "warning"}
 
 
 def test_one_uncorrected_error_is_critical_at_the_first_look(new_judge: NewJudge) -> None:
@@ -150,19 +157,21 @@ def test_stalls_for_memory_warn_once_they_last(new_judge: NewJudge) -> None:
 
 def test_throttling_again_and_again_is_a_warning(new_judge: NewJudge) -> None:
     package = story(new_judge, "cpu_frequency")
-    for poll in range(12):
-        assert package.see(30, core_throttle_total=12 + poll) == {}
-    found: Found = {}
-    for poll in range(12, 15):
-        found = package.see(30, core_throttle_total=12 + poll)
+    package.see()
+    for poll in range(1, 3):
+        assert package.see(30, throttled=True, throttled_looks_total=poll) == {}
+    found = package.see(30, throttled_looks_total=3)
     assert found == {"cpu-thermal-throttling": "warning"}
+    for poll in range(4, 13):
+        found = package.see(30, throttled_looks_total=poll)
+    assert found == {"cpu-thermal-throttling": "critical"}
 
 
 def test_one_throttling_is_no_finding(new_judge: NewJudge) -> None:
     package = story(new_judge, "cpu_frequency")
     package.see()
-    assert package.see(30, core_throttle_total=13, package_throttle_total=41) == {}
-    assert package.see(HOUR, every=30) == {}
+    assert package.see(30, core_throttle_total=13, throttled=True, throttled_looks_total=1) == {}
+    assert package.see(HOUR, every=30, throttled=False) == {}
 
 
 def test_a_power_cap_is_no_throttling(new_judge: NewJudge) -> None:
@@ -174,7 +183,7 @@ def test_a_power_cap_is_no_throttling(new_judge: NewJudge) -> None:
 def test_an_old_kernel_without_times_is_judged_by_its_counts(new_judge: NewJudge) -> None:
     package = story(new_judge, "cpu_frequency")
     package.base |= {"package_throttle_seconds_total": None, "core_throttle_seconds_total": None}
-    package.base |= {"package_throttle_total": None}
+    package.base |= {"package_throttle_total": None, "throttled_seconds_total": None}
     package.see()
     package.see(30)
     (outcome,) = [o for o in package.judge.outcomes() if o.check == "cpu-thermal-throttling"]
@@ -185,7 +194,7 @@ def test_a_long_throttling_shows_in_its_time(new_judge: NewJudge) -> None:
     package = story(new_judge, "cpu_frequency")
     found: Found = {}
     for poll in range(20):
-        found = package.see(30, package_throttle_seconds_total=9.0 + 0.5 * poll)
+        found = package.see(30, throttled_seconds_total=0.5 * poll)
     assert found == {"cpu-thermal-throttling": "warning"}
 
 

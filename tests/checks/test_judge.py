@@ -199,6 +199,18 @@ def test_a_mount_that_hangs_blames_no_other() -> None:
     assert ward.look({"mount_point": "/scratch,a"}, subject="/scratch,a") == ["closed"]
 
 
+def test_a_mount_that_is_gone_keeps_no_finding_while_others_are_looked_at() -> None:
+    ward = Ward("filesystem_latency", STUCK)
+    ward.look({"mount_point": "/home"}, subject="/home")
+    hung = {"subject": "/scratch", "stuck_since": ward.now.plus(-40), "reason": "no answer"}
+    assert ward.look(status="stuck", **hung) == ["opened"]
+    assert ward.look(named=["/home", "/scratch"]) == []
+    assert ward.look(named=["/home"]) == ["closed"]
+    assert ward.verdict() is Verdict.OK, "what is still there is still judged"
+    assert ward.look(named=[]) == []
+    assert ward.verdict() is None
+
+
 EVENT = (
     'per: device\nwhere: kind == "xid"\ncritical:\n  when: code == 79\nwarning:\n  when: code > 0'
 )

@@ -69,6 +69,13 @@ def test_a_line_of_the_log_is_explained_in_every_form(
     assert "hpcdoctor explain xid 79" in text
 
 
+def test_a_line_that_ends_a_fault_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = explained(capsys, tmp_path, "nfs: server home1 OK")
+    assert "It ends what storage-server-lost found" in text
+
+
 def test_a_line_that_means_nothing_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

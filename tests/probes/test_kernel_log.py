@@ -13,9 +13,10 @@ from hpcdoctor.definitions.kernel_message import GROUPS, load, why_not
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.kernel_record import Record
 from hpcdoctor.model.reading import Absent, Unavailable
+from hpcdoctor.prober import looking
 from hpcdoctor.probes import kernel_log, registry
 from hpcdoctor.probes.host import Host
-from hpcdoctor.probes.kernel_log import Message
+from hpcdoctor.probes.kernel_messages import Message, Reader, catalogue
 from tests.conftest import recorded
 from tests.doubles.waiting import wait_for
 
@@ -85,7 +86,7 @@ def test_the_recovery_action_is_a_kind_of_its_own() -> None:
     [message] = said(
         BUS + "154, pid=1, name=x, GPU recovery action changed from 0x1 (Reset) to 0x0 (None)"
     )
-    assert (message.kind, message.number, message.detail) == ("recovery_action", 0, "None")
+    assert (message.kind, message.code, message.detail) == ("gpu_recovered", None, "None")
 
 
 def test_the_detail_is_what_follows_the_process() -> None:
@@ -242,7 +243,7 @@ def test_the_registers_of_an_sxid_are_not_a_second_one() -> None:
         (
             "thermal_throttle",
             "mce: CPU14: Core temperature above threshold, cpu clock throttled (total events = 7)",
-            "mce: CPU14: Core temperature/speed normal",
+            "mce: CPU14: Core power limit normal",
         ),
         (
             "thermal_throttle",
@@ -304,7 +305,7 @@ def test_the_registers_of_an_sxid_are_not_a_second_one() -> None:
         (
             "nvme_timeout",
             "nvme nvme1: I/O 411 QID 6 timeout, reset controller",
-            "nvme nvme1: 32/0/0 default/read/poll queues",
+            "nvme nvme1: 32 queues of another form",
         ),
         (
             "nvme_timeout",
@@ -443,7 +444,7 @@ def test_errors_of_the_same_thing_are_added_up_over_a_day() -> None:
 
 
 def test_very_many_errors_are_still_counted() -> None:
-    reader = kernel_log.Reader(kernel_log.catalogue(), None)
+    reader = Reader(catalogue(), None)
     text = "EDAC MC1: 1 CE memory read error on A1 (channel:1 slot:0 page:0x9)"
     records = [Record(text, 0, 4, n, float(n), float(n)) for n in range(2000)]
     messages = [m for m in map(reader.read, records) if m]
@@ -485,7 +486,7 @@ def test_control_characters_are_written_out_and_texts_are_bounded() -> None:
 
 def test_a_flood_of_the_same_is_counted_and_other_things_pass() -> None:
     host = recorded("gpu-node")
-    reader = kernel_log.Reader(kernel_log.catalogue(), host.root)
+    reader = Reader(catalogue(), host.root)
     texts = [BUS + "45, Ch 00000001"] * 5000 + [BUS + "48, DBE"]
     records = [Record(text, 0, 4, n, 5.0, 5.0) for n, text in enumerate(texts)]
     messages = [m for m in map(reader.read, records) if m]
@@ -512,7 +513,7 @@ HOSTILE = st.sampled_from(
 @given(HOSTILE, st.text(max_size=200))
 def test_no_text_after_a_known_beginning_makes_the_patterns_fail(start: str, rest: str) -> None:
     record = Record(start + rest, 0, 4, 1, 1.0, 1.0)
-    kernel_log.Reader(kernel_log.catalogue(), None).read(record)
+    Reader(catalogue(), None).read(record)
 
 
 # Position -----------------------------------------------------------------------------------------
@@ -544,6 +545,21 @@ def test_a_stream_says_when_there_is_something_to_read() -> None:
     with pytest.raises(BlockingIOError):
         os.read(stream.fileno(), 8)
     assert stream.read().readings == []
+
+
+def test_a_recorded_log_that_grows_is_read_on(tmp_path: Path) -> None:
+    file = tmp_path / "dev/kmsg"
+    file.parent.mkdir()
+    file.write_text(f"4,1,1000000,-;{BUS}13, x\n")
+    stream = kernel_log.open(Host.recorded(tmp_path))
+    assert looking.is_readable(stream.fileno())
+    assert [m.sequence for m in stream.read().readings] == [1]
+    assert not looking.is_readable(stream.fileno())
+    with file.open("a") as log:
+        log.write(f"4,2,2000000,-;{BUS}31, x\n")
+    assert looking.is_readable(stream.fileno())
+    assert [m.sequence for m in stream.read().readings] == [2]
+    stream.close()
 
 
 def test_a_machine_without_a_kernel_log_is_absent(tmp_path: Path) -> None:
@@ -603,7 +619,7 @@ def test_an_overwritten_ring_at_the_end_of_a_look_is_counted_in_the_next(live: K
 
 def test_a_device_that_has_been_pulled_out_was_in_the_tree(tmp_path: Path) -> None:
     device = tmp_path / "sys/bus/pci/devices/0000:3b:00.0"
-    reader = kernel_log.Reader(kernel_log.catalogue(), tmp_path)
+    reader = Reader(catalogue(), tmp_path)
 
     def in_tree() -> bool:
         message = reader.read(Record(BUS + "79, gone", 0, 4, 1, 1.0, 1.0))
@@ -760,7 +776,11 @@ def test_every_entry_of_the_catalogue_holds_together() -> None:
 def test_entries_of_one_kind_agree_on_what_an_echo_is() -> None:
     for entry in load().entries:
         first = load().by_kind[entry.kind]
-        assert (entry.echo, entry.opposite) == (first.echo, first.opposite), entry.kind
+        assert (entry.echo, entry.opposite, entry.event) == (
+            first.echo,
+            first.opposite,
+            first.event,
+        ), entry.kind
 
 
 def test_the_probe_is_a_stream_of_messages() -> None:
@@ -789,7 +809,8 @@ SHARED = {
     "modelled-mixed-a.txt": {
         "machine_check_logged": 1,
         "edac_ce": 1,
-        "thermal_throttle": 3,
+        "thermal_throttle": 2,
+        "thermal_normal": 2,
         "link_down": 3,
         "link_up": 4,
         "lustre_lost": 1,
@@ -797,7 +818,8 @@ SHARED = {
         "lustre_restored": 1,
         "nfs_not_responding": 1,
         "nfs_ok": 1,
-        "nvme_timeout": 2,
+        "nvme_timeout": 1,
+        "nvme_ready": 1,
         "aer_corrected": 1,
         "api_mismatch": 1,
         "oom_job": 1,
