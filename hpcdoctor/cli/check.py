@@ -17,9 +17,10 @@ from hpcdoctor.cli.ask import (
 def main(arguments: list[str]) -> int:
     # The common case first, without argparse and without reading any YAML.
     silent = ""
-    if arguments in ([], ["--json"]) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
+    if arguments in ([], ["--json"], ["--verbose"]) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
         try:
-            return from_daemon(DEFAULT_SOCKET, [], as_json=bool(arguments))
+            as_json, verbose = arguments == ["--json"], arguments == ["--verbose"]
+            return from_daemon(DEFAULT_SOCKET, [], as_json=as_json, verbose=verbose)
         except NoDaemon:
             pass
         except SilentDaemon as error:
@@ -29,10 +30,13 @@ def main(arguments: list[str]) -> int:
     return full(arguments, silent=silent)
 
 
-def from_daemon(socket: str, names: list[str], *, as_json: bool) -> int:
+def from_daemon(socket: str, names: list[str], *, as_json: bool, verbose: bool = False) -> int:
     """Print what the daemon knows; raise NoDaemon or SilentDaemon."""
     quoted = ",".join(f'"{name}"' for name in names)
-    flags = f'"json":{str(as_json).lower()},"colour":{str(wants_colour()).lower()}'
+    flags = (
+        f'"json":{str(as_json).lower()},"colour":{str(wants_colour()).lower()},'
+        f'"verbose":{str(verbose).lower()}'
+    )
     question = f'{{"type":"check","names":[{quoted}],{flags},"width":{terminal_width()}}}'
     code, text = ask(socket, question.encode())
     if code > 3:

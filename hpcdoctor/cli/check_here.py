@@ -1,5 +1,6 @@
 """What does `hpcdoctor check` do without a daemon, or on a recording or a log?"""
 
+import argparse
 import os
 import re
 import socket
@@ -52,7 +53,7 @@ def main(arguments: list[str], *, silent: str = "") -> int:
     if silent:
         print(f"hpcdoctor: {silent}; looking without it", file=sys.stderr)
     elif not elsewhere and not options.here and apart is None:
-        code = _ask_daemon(options.config, options.name, as_json=options.json)
+        code = _ask_daemon(options)
         if code is not None:
             return code
     knowledge = load(options.config, options.name or None)
@@ -87,7 +88,9 @@ def main(arguments: list[str], *, silent: str = "") -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
     else:
-        print(render(whole, width=terminal_width(), colour=wants_colour()), end="")
+        width = terminal_width()
+        text = render(whole, width=width, colour=wants_colour(), verbose=options.verbose)
+        print(text, end="")
     return EXIT_CODE[whole.verdict]
 
 
@@ -108,6 +111,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("name", nargs="*", help="only these checks")
     parser.add_argument("--json", action="store_true", help="for scripts; schema hpcdoctor.check/1")
+    parser.add_argument(
+        "--verbose", action="store_true", help="name what is ok and what is not here, too"
+    )
     parser.add_argument("--here", action="store_true", help="look now, also where a daemon runs")
     parser.add_argument(
         "--root",
@@ -143,10 +149,10 @@ def _duration(parser: Parser, text: str | None) -> float | None:
     return seconds
 
 
-def _ask_daemon(configuration: Path, names: list[str], *, as_json: bool) -> int | None:
-    path = load_settings(configuration).control_socket
+def _ask_daemon(options: argparse.Namespace) -> int | None:
+    path = str(load_settings(options.config).control_socket)
     try:
-        return from_daemon(str(path), names, as_json=as_json)
+        return from_daemon(path, options.name, as_json=options.json, verbose=options.verbose)
     except NoDaemon:
         return None
     except SilentDaemon as error:

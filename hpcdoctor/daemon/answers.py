@@ -90,7 +90,9 @@ class Answers:
         if question.json:
             text = msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
         else:
-            text = render(whole, width=question.width, colour=question.colour)
+            text = render(
+                whole, width=question.width, colour=question.colour, verbose=question.verbose
+            )
             if caller.right < Right.DETAILS and whole.findings:
                 text += "\nEvidence and next steps are for root and the group hpcdoctor.\n"
         return Answer(text, EXIT_CODE[whole.verdict])

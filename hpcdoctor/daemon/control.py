@@ -29,6 +29,7 @@ class Check(msgspec.Struct, frozen=True, tag="check", forbid_unknown_fields=True
     json: bool = False
     width: int = 80
     colour: bool = False
+    verbose: bool = False
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", forbid_unknown_fields=True):

@@ -16,12 +16,13 @@ LONGEST_NAME = 40
 COLOURS = {"critical": "31;1", "warning": "33", "unknown": "35", "ok": "32"}
 FILES = ("recording", "log")  # sources that have no clock of their own
 EVIDENCE_SHOWN = 3  # the first, and the latest
+SHOWN_IN_FULL = 30  # checks; more of them are counted, and named with --verbose
 NOT_PRESENT = "not present: "
 SECOND = "needs a second reading"
 
 
-def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
-    """Return the whole text, newline at its end."""
+def render(report: Report, *, width: int = 80, colour: bool = False, verbose: bool = False) -> str:
+    """Return the whole text, newline at its end; `verbose` names what is fine or not here too."""
     page = _Page(max(NARROWEST, min(WIDEST, width)), colour)
     name = visible(report.node, LONGEST_NAME)[: page.width - 45]
     page.line(f"hpcdoctor check   {name}   {_clock(report.time, date=True)} UTC")
@@ -32,7 +33,7 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     if report.daemon is not None:
         page.blank()
         _node(page, report.daemon, report.time)
-    _checks(page, report)
+    _checks(page, report, verbose=verbose)
     return "\n".join(page.lines) + "\n"
 
 
@@ -90,8 +91,7 @@ def _counts(report: Report) -> str:
             parts.append(f"{number} {verdict.value}")
     if skipped := len(report.checks) - len(judged):
         parts.append(f"{skipped} skipped")
-    checks = "1 check" if len(report.checks) == 1 else f"{len(report.checks)} checks"
-    return f"of {checks}: {', '.join(parts)}"
+    return f"of {_counted(len(report.checks))}: {', '.join(parts)}"
 
 
 def _folded(findings: list[FindingLine]) -> list[tuple[FindingLine, list[FindingLine]]]:
@@ -186,16 +186,12 @@ def _node(page: _Page, node: NodeLine, now: str) -> None:
         page.item("notice", notice)
 
 
-def _checks(page: _Page, report: Report) -> None:
+def _checks(page: _Page, report: Report, *, verbose: bool) -> None:
     """What could not be measured and why; what was looked at; what is not on this machine."""
     checks = report.checks
     unknown = [check for check in checks if check.verdict is Verdict.UNKNOWN]
     page.groups("Could not be measured", _by_reason((c.reason, c) for c in unknown))
     fine = [check.check for check in checks if check.verdict is Verdict.OK]
-    if fine:
-        page.blank()
-        page.line("Checked and ok")
-        page.item("", ", ".join(fine))
     absent, skipped = [], []
     for check in checks:
         if not isinstance(check.skipped, str):
@@ -207,8 +203,30 @@ def _checks(page: _Page, report: Report) -> None:
         if reason == SECOND and report.source == "probes":
             reason += ": `hpcdoctor check --apart 10s` looks twice"
         skipped.append((reason, check))
-    page.groups("Skipped", _by_reason(skipped))
-    page.groups("Skipped: not on this machine", _by_reason(absent))
+    if verbose or len(checks) <= SHOWN_IN_FULL:
+        if fine:
+            page.blank()
+            page.line("Checked and ok")
+            page.item("", ", ".join(fine))
+        page.groups("Skipped", _by_reason(skipped))
+        page.groups("Skipped: not on this machine", _by_reason(absent))
+        return
+    page.blank()
+    if fine:
+        page.item("ok", _counted(len(fine)))
+    for number, (reason, group) in enumerate(_largest_first(skipped)):
+        page.item("" if number else "skipped", f"{_counted(len(group))}: {reason}", hang=2)
+    for number, (reason, group) in enumerate(_largest_first(absent)):
+        page.item("" if number else "not here", f"{_counted(len(group))}: {reason}", hang=2)
+    page.item("", "`hpcdoctor check --verbose` names them")
+
+
+def _counted(number: int) -> str:
+    return "1 check" if number == 1 else f"{number} checks"
+
+
+def _largest_first(checks: Iterable[tuple[str, CheckLine]]) -> list[tuple[str, list[str]]]:
+    return sorted(_by_reason(checks).items(), key=lambda group: (-len(group[1]), group[0]))
 
 
 def _by_reason(checks: Iterable[tuple[str, CheckLine]]) -> dict[str, list[str]]:
