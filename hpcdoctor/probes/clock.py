@@ -1,8 +1,9 @@
 """Is the clock kept in step with others, and is it read from a good source? One reading.
 
-Source:  adjtimex(2), read only; /sys/devices/system/clocksource/clocksource0/
+Source:  adjtimex(2), read only; /sys/devices/system/clocksource/clocksource0/; the time of day
+         beside the time since boot
 Units:   seconds; the kernel's own estimates, as the time daemon last told it
-Cost:    one system call and two small files
+Cost:    one system call and two small files (a)
 Absent:  in a recording that has no clock source; what adjtimex said then was not recorded
 
 A machine whose host keeps its time (some virtual machines) can read as not synchronised.
@@ -27,6 +28,7 @@ class Clock(Reading, frozen=True):
     offset_seconds: float | None  # what is still being corrected
     estimated_error_seconds: float | None
     maximum_error_seconds: float | None  # grows by 0.5 ms a second while nobody corrects
+    step_seconds: float | None  # by how much it was moved since the last look; None at the first
     source: str | None  # "tsc"
     sources: list[str]  # that the kernel could use
 
@@ -52,9 +54,21 @@ def read(host: Host) -> list[Clock]:
     if not host.live:
         if source is None:
             raise Absent("the recording does not tell of the clock")
-        return [Clock(None, None, None, None, source, sources)]
+        return [Clock(None, None, None, None, None, source, sources)]
     synchronised, offset, estimated, maximum = ask_kernel()
-    return [Clock(synchronised, offset, estimated, maximum, source, sources)]
+    step = read_step(host)
+    return [Clock(synchronised, offset, estimated, maximum, step, source, sources)]
+
+
+def read_step(host: Host) -> float | None:
+    """Return how far the time of day has moved against the time since boot."""
+    now = host.clock()
+    began = now.wall - now.boottime
+    last: tuple[str, float] | None = host.memory.get("clock")
+    host.memory["clock"] = (now.boot_id, began)
+    if last is None or last[0] != now.boot_id:
+        return None
+    return round(began - last[1], 6)
 
 
 def ask_kernel() -> Numbers:

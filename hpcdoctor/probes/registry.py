@@ -23,7 +23,19 @@ import msgspec
 from hpcdoctor.model.reading import Chunk, Reading
 from hpcdoctor.probes.host import Host
 
-NOT_PROBES = frozenset({"__init__", "files", "host", "mount_table", "registry"})
+NOT_PROBES = frozenset(
+    {
+        "__init__",
+        "disk_kind",
+        "files",
+        "host",
+        "ipmi_tool",
+        "kernel_messages",
+        "lustre_tables",
+        "mount_table",
+        "registry",
+    }
+)
 
 
 class Shape(Enum):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Absent
 from hpcdoctor.probes import clock
 from hpcdoctor.probes.clock import Timex
@@ -51,3 +52,18 @@ def test_this_machines_kernel_answers() -> None:
     assert isinstance(reading.synchronised, bool)
     assert reading.maximum_error_seconds is not None
     assert 0 <= reading.maximum_error_seconds < 3600
+
+
+def test_a_clock_that_is_moved_is_seen_at_the_next_look(tmp_path: Path) -> None:
+    moments = iter(
+        [
+            Instant("boot", 100.0, 5000.0),
+            Instant("boot", 160.0, 5060.0),
+            Instant("boot", 220.0, 8720.0),  # an hour ahead
+            Instant("boot", 280.0, 5180.0),  # and back
+            Instant("another", 10.0, 9000.0),
+        ]
+    )
+    host = Host(tmp_path, live=True, clock=lambda: next(moments))
+    steps = [clock.read_step(host) for _ in range(5)]
+    assert steps == [None, 0.0, 3600.0, -3600.0, None]

@@ -34,11 +34,14 @@ PLAIN = [
     "clock",
     "cpu_binding",
     "cpu_frequency",
+    "cpu_topology",
     "edac",
     "ethernet",
     "infiniband",
     "memory",
+    "memory_zones",
     "pressure",
+    "rasdaemon",
 ]
 
 
