@@ -192,7 +192,8 @@ class Judge:
             case ReadStatus.READ:
                 return self._judge_readings(check, look)
             case ReadStatus.STUCK if check.subject_field and look.subject:
-                stuck = now.seconds_since(look.stuck_since or now)
+                # Never zero, which says that it answers: a moment after, it hangs as well.
+                stuck = max(now.seconds_since(look.stuck_since or now), 0.001)
                 reading: dict[str, Value] = {
                     check.subject_field: look.subject,
                     STUCK_SECONDS: stuck,

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -113,9 +114,27 @@ def become_child(parent: int, keep: set[int]) -> None:
     if os.getppid() != parent:  # it died before we could ask to go with it
         os._exit(0)
     _libc.prctl(PR_SET_NAME, NAME, 0, 0, 0)
+    give_up_standard_streams()
     # A child that hangs for ever must not keep the socket that the next template has to bind.
     for link in list(Path("/proc/self/fd").iterdir()):
         descriptor = int(link.name)
         if descriptor > 2 and descriptor not in keep:
             with contextlib.suppress(OSError):  # the one by which the folder was listed
                 os.close(descriptor)
+
+
+def give_up_standard_streams() -> None:
+    """Let go of what somebody may read to its end: `hpcdoctor check | head`, or ssh.
+
+    A child that the kernel holds would hold them as well, and the reader would wait with it. The
+    journal waits for nobody, and neither does a file or a terminal: there a bug can still be told.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):  # it is not open
+            found = os.fstat(descriptor)
+            is_read = stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)
+            is_journal = os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+            if is_read and not is_journal:
+                os.dup2(nothing, descriptor)
+    os.close(nothing)

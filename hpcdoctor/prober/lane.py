@@ -29,6 +29,9 @@ from hpcdoctor.prober.task import STOP, Answer, Task, read_answer, write_tasks
 
 # So long may one probe of a shared lane keep the others waiting.
 PATIENCE_SECONDS = 1.0
+# A subject that hung is looked at again only so often: five thousand clients of a server that has
+# just come back are trouble enough.
+REST_SECONDS = 60.0
 LINE_LIMIT_BYTES = 32 << 20
 CHUNK_BYTES = 1 << 16
 
@@ -71,12 +74,15 @@ class Lane:
         *,
         overtaken: Callable[["Lane"], None] | None = None,
         unasked: Listener | None = None,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._start = start
         self._clock = clock
         self._selector = selector
         self.overtaken = overtaken
         self._unasked = unasked
+        self._rest_seconds = rest_seconds
+        self._rests_until = 0.0  # monotonic
         self.child: Child | None = None
         self.flight: deque[Errand] = deque()  # sent to the child, the first is being done
         self.queue: list[Errand] = []
@@ -99,6 +105,8 @@ class Lane:
             same = self._find_same(errand.task)
             if self.child is not None and self.child.killed and not self.child.is_gone():
                 self._tell_stuck(errand, self.child)
+            elif time.monotonic() < self._rests_until:
+                self._tell_resting(errand)
             elif same is not None:
                 same.join(errand)
             else:
@@ -295,8 +303,15 @@ class Lane:
         self.stuck_since = self.stuck_since or self._turn_instant
         waited = format_duration(now - self._turn_started)
         head.tell(self._answer(head.task, ReadStatus.STUCK, f"no answer after {waited}; {where}"))
-        child.is_gone_soon()
+        if child.is_gone_soon():  # else its end is what tells that the source answers again
+            self._rests_until = time.monotonic() + self._rest_seconds
         self._send()
+
+    def _tell_resting(self, errand: Errand) -> None:
+        since = format_duration(self._clock().seconds_since(self.stuck_since or self._clock()))
+        left = format_duration(self._rests_until - time.monotonic())
+        reason = f"no answer for {since}; it is asked again in {left}"
+        errand.tell(self._answer(errand.task, ReadStatus.STUCK, reason))
 
     def _tell_stuck(self, errand: Errand, child: Child) -> None:
         if self.stuck_since is None:

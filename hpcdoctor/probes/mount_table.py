@@ -17,7 +17,7 @@ PSEUDO_TYPES = frozenset(
         *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts"),
         *("devtmpfs", "efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc"),
         *("pstore", "ramfs", "rootfs", "rpc_pipefs", "securityfs", "selinuxfs", "squashfs"),
-        *("sysfs", "tmpfs", "tracefs"),
+        *("sysfs", "tmpfs", "tracefs", "fuse.lxcfs", "fuse.portal", "fuse.gvfsd-fuse"),
     }
 )
 NETWORK_TYPES = frozenset(
@@ -28,8 +28,21 @@ NETWORK_TYPES = frozenset(
         *("fuse.glusterfs", "fuse.juicefs", "fuse.s3fs", "fuse.sshfs"),
     }
 )
+# Served by a process of this node from this node's own disks.
+LOCAL_FUSE_TYPES = frozenset(
+    {
+        *("fuseblk", "fuse.bindfs", "fuse.encfs", "fuse.gocryptfs", "fuse.mergerfs"),
+        *("fuse.ntfs", "fuse.ntfs-3g", "fuse.overlayfs", "fuse.fuse-overlayfs", "fuse.unionfs"),
+    }
+)
 
-UNIT_FOLDERS = ("etc/systemd/system", "run/systemd/generator", "usr/lib/systemd/system")
+# The first that has a unit wins, as it does for systemd.
+UNIT_FOLDERS = (
+    *("etc/systemd/system", "run/systemd/system", "run/systemd/generator"),
+    *("usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"),
+)
+
+NO_WRITES = frozenset({"ro", "emergency_ro", "shutdown"})
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -48,17 +61,33 @@ class Entry(NamedTuple):
 
     @property
     def read_only(self) -> bool:
-        return "ro" in self.options or "ro" in self.super_options
+        return "ro" in self.options or self.read_only_beneath
+
+    @property
+    def read_only_beneath(self) -> bool:
+        """Tell whether the file system itself takes no writes, whatever its mounts say.
+
+        Up to Linux 6.14 an error turned its own option to `ro`; since then ext4 says it by a word
+        more, beside an `rw` that stays.
+        """
+        return not NO_WRITES.isdisjoint(self.super_options)
 
     @property
     def network(self) -> bool:
-        return self.type in NETWORK_TYPES
+        """Tell whether what answers is elsewhere, or may be, as with any other type of FUSE."""
+        return is_network(self.type)
 
     @property
     def a_users_own(self) -> bool:
         """Tell whether somebody other than root mounted it, which only FUSE allows."""
         owner = [option for option in self.super_options if option.startswith("user_id=")]
         return self.type.startswith("fuse") and owner != ["user_id=0"]
+
+
+def is_network(type_: str) -> bool:
+    if type_.startswith("fuse"):
+        return type_ not in LOCAL_FUSE_TYPES
+    return type_ in NETWORK_TYPES
 
 
 class Wanted(NamedTuple):
@@ -69,6 +98,7 @@ class Wanted(NamedTuple):
     at_boot: bool  # False: `noauto`, an automount, or a unit that nothing pulls in
     source: str = ""
     type: str = ""
+    options: tuple[str, ...] = ()
 
 
 def unescape(text: str) -> str:
@@ -124,6 +154,7 @@ def read_wanted(host: Host) -> dict[str, Wanted]:
             at_boot=True,
             source=known.source if known else "",
             type=known.type if known else "",
+            options=known.options if known else (),
         )
     return wanted
 
@@ -139,7 +170,7 @@ def parse_fstab(text: str) -> list[Wanted]:
         if not mount_point.startswith("/") or type_ in PSEUDO_TYPES or type_ == "swap":
             continue
         at_boot = "noauto" not in options and "x-systemd.automount" not in options
-        found.append(Wanted(_normal(mount_point), "fstab", at_boot, source, type_))
+        found.append(Wanted(_normal(mount_point), "fstab", at_boot, source, type_, tuple(options)))
     return found
 
 
@@ -157,12 +188,15 @@ def parse_unit(text: str, at_boot: bool) -> Wanted | None:
     where, type_ = values.get("Where", ""), values.get("Type", "")
     if not where.startswith("/") or type_ in PSEUDO_TYPES:
         return None
-    return Wanted(_normal(where), "systemd", at_boot, values.get("What", ""), type_)
+    options = tuple(values.get("Options", "").split(","))
+    return Wanted(_normal(where), "systemd", at_boot, values.get("What", ""), type_, options)
 
 
 def _read_units(root: Path) -> list[Wanted]:
     found: dict[str, Wanted] = {}
-    for folder in reversed(UNIT_FOLDERS):  # the first folder wins, as it does for systemd
+    for folder in reversed(UNIT_FOLDERS):
+        if folder.startswith("lib/") and (root / "lib").is_symlink():
+            continue  # the same as usr/lib, as on most systems of today
         names = list_names(root / folder)
         pulled_in = {
             unit
@@ -177,6 +211,8 @@ def _read_units(root: Path) -> list[Wanted]:
                 known = found.get(unit)
                 at_boot = mount.at_boot or (known is not None and known.at_boot)
                 found[unit] = mount._replace(at_boot=at_boot)
+            elif unit in names and not text:
+                found.pop(unit, None)  # masked: a link to /dev/null, or an empty file
             elif unit in found and unit in pulled_in:
                 found[unit] = found[unit]._replace(at_boot=True)
     return list(found.values())

@@ -13,10 +13,13 @@ from hpcdoctor.probes.mount_table import (
     PSEUDO_TYPES,
     Entry,
     Wanted,
+    is_network,
     on_top,
     parse_mountinfo,
     read_wanted,
 )
+
+READ_ONLY_TYPES = frozenset({"cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"})
 
 
 class Mount(Reading, frozen=True):
@@ -29,9 +32,12 @@ class Mount(Reading, frozen=True):
     options: list[str] | None
     super_options: list[str] | None
     read_only: bool | None  # by the mount's options or by the file system's own
-    # True where fstab, the unit or the profile gives it read-write as far as can be told: the mount
-    # itself says `rw` and the file system beneath turned to `ro`, as ext4 does after an error.
+    # True where the mount itself says `rw` and the file system beneath turned to `ro`, as ext4 does
+    # after an error; or where fstab or the unit has it read-write, and it came up read-only.
     turned_read_only: bool | None
+    # True where a network mount comes from elsewhere than fstab or the unit says.
+    other_source: bool | None
+    wanted_source: str  # by fstab or the unit; "" where nobody says
     network: bool | None
 
 
@@ -85,7 +91,10 @@ def describe(entry: Entry, wanted: Wanted | None) -> Mount:
         options=entry.options,
         super_options=entry.super_options,
         read_only=entry.read_only,
-        turned_read_only="ro" in entry.super_options and "rw" in entry.options,
+        turned_read_only=(entry.read_only_beneath and "rw" in entry.options)
+        or (entry.read_only and wanted is not None and wants_writing(wanted)),
+        other_source=wanted is not None and is_other_source(entry.source, wanted),
+        wanted_source=wanted.source if wanted else "",
         network=entry.network,
     )
 
@@ -101,5 +110,23 @@ def describe_missing(wanted: Wanted) -> Mount:
         super_options=None,
         read_only=None,
         turned_read_only=None,
+        other_source=None,
+        wanted_source=wanted.source,
         network=None,
     )
+
+
+def wants_writing(wanted: Wanted) -> bool:
+    """Tell whether it is written down as a mount for writing: that is what leaving `ro` out says.
+
+    Of the profile we have only the mount point; and a CD can be mounted in no other way.
+    """
+    known = bool(wanted.type) and wanted.type not in READ_ONLY_TYPES
+    return known and wanted.at_boot and "ro" not in wanted.options
+
+
+def is_other_source(source: str, wanted: Wanted) -> bool:
+    """Tell where two servers or exports differ; a disk has many names that all mean the same."""
+    if not is_network(wanted.type) or ":" not in wanted.source or ":" not in source:
+        return False
+    return source.rstrip("/") != wanted.source.rstrip("/")

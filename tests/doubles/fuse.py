@@ -2,7 +2,8 @@
 
     with FuseMount(tmp_path) as mount:
         mount.set("slow:0.5")   # every request waits that long
-        mount.set("eio")        # every request fails
+        mount.set("eio")        # every request fails: eio, estale
+        mount.set("enospc")     # every request that writes fails: enospc, edquot, erofs, eacces
         mount.set("hang")       # a request is read and never answered: its caller sits in state D
         mount.set("ok")
 
@@ -27,6 +28,13 @@ from tests.doubles.waiting import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 NAP_SECONDS = 0.05
+FAILS = {"eio": errno.EIO, "estale": errno.ESTALE}
+WRITING_FAILS = {
+    "enospc": errno.ENOSPC,
+    "edquot": errno.EDQUOT,
+    "erofs": errno.EROFS,
+    "eacces": errno.EACCES,
+}
 
 
 def why_no_fuse() -> str:
@@ -106,13 +114,15 @@ class FuseMount:
 def serve(mount_point: str, store: str, control: str) -> None:
     import mfusepy  # noqa: PLC0415 - only the program needs it
 
-    def obey() -> None:
+    def obey(*, writes: bool = False) -> None:
         """Do to this request what the control file says."""
         word = Path(control).read_text().strip()
         if word.startswith("slow:"):
             time.sleep(float(word.removeprefix("slow:")))
-        elif word == "eio":
-            raise mfusepy.FuseOSError(errno.EIO)
+        elif word in FAILS:
+            raise mfusepy.FuseOSError(FAILS[word])
+        elif word in WRITING_FAILS and writes:
+            raise mfusepy.FuseOSError(WRITING_FAILS[word])
         while word == "hang":
             time.sleep(NAP_SECONDS)
             word = Path(control).read_text().strip()
@@ -122,8 +132,8 @@ def serve(mount_point: str, store: str, control: str) -> None:
 
         use_ns = True
 
-        def path(self, path: str) -> str:
-            obey()
+        def path(self, path: str, *, writes: bool = False) -> str:
+            obey(writes=writes)
             return store + path
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
@@ -141,7 +151,7 @@ def serve(mount_point: str, store: str, control: str) -> None:
 
         def mkdir(self, path: str, mode: int) -> int:
             with errors():
-                Path(self.path(path)).mkdir(mode)
+                Path(self.path(path, writes=True)).mkdir(mode)
             return 0
 
         def rmdir(self, path: str) -> int:
@@ -151,7 +161,8 @@ def serve(mount_point: str, store: str, control: str) -> None:
 
         def create(self, path: str, mode: int, fi: object = None) -> int:
             with errors():
-                return os.open(self.path(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+                made = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                return os.open(self.path(path, writes=True), made, mode)
 
         def open(self, path: str, flags: int) -> int:
             with errors():
@@ -162,7 +173,7 @@ def serve(mount_point: str, store: str, control: str) -> None:
             return os.pread(fh, size, offset)
 
         def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-            obey()
+            obey(writes=True)
             return os.pwrite(fh, data, offset)
 
         def fsync(self, path: str, datasync: int, fh: int) -> int:
@@ -180,7 +191,7 @@ def serve(mount_point: str, store: str, control: str) -> None:
 
         def rename(self, old: str, new: str) -> int:
             with errors():
-                Path(self.path(old)).rename(store + new)
+                Path(self.path(old, writes=True)).rename(store + new)
             return 0
 
         def unlink(self, path: str) -> int:

@@ -93,3 +93,35 @@ def test_the_profile_has_the_last_word_and_keeps_what_fstab_knows(tmp_path: Path
     assert wanted["/mnt"].type == "ext4"
     assert wanted["/projects"].at_boot
     assert wanted["/home"].by == "fstab"
+
+
+def test_fuse_of_root_is_a_network_but_for_what_serves_a_local_disk() -> None:
+    line = "70 27 0:60 / /x rw - {} source rw,user_id=0"
+    types = ["fuse", "fuse.sshfs", "fuse.made-up", "fuseblk", "fuse.mergerfs", "ext4", "lustre"]
+    seen = {type_: parse_mountinfo(line.format(type_))[0].network for type_ in types}
+    assert [type_ for type_, network in seen.items() if network] == [
+        "fuse",
+        "fuse.sshfs",
+        "fuse.made-up",
+        "lustre",
+    ]
+
+
+def test_a_masked_unit_is_wanted_by_nobody(tmp_path: Path) -> None:
+    unit = "[Mount]\nWhat=server:/data\nWhere=/data\nType=nfs\nOptions=ro,hard\n"
+    usr, etc = (tmp_path / each for each in ("usr/lib/systemd/system", "etc/systemd/system"))
+    (usr / "remote-fs.target.wants").mkdir(parents=True)
+    (usr / "data.mount").write_text(unit)
+    (usr / "remote-fs.target.wants/data.mount").symlink_to("../data.mount")
+    wanted = read_wanted(Host.recorded(tmp_path))["/data"]
+    assert (wanted.at_boot, wanted.options) == (True, ("ro", "hard"))
+    etc.mkdir(parents=True)
+    (etc / "data.mount").touch()  # as a link to /dev/null reads
+    assert read_wanted(Host.recorded(tmp_path)) == {}
+
+
+def test_a_unit_made_at_run_time_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "run/systemd/system"
+    folder.mkdir(parents=True)
+    (folder / "data.mount").write_text("[Mount]\nWhat=s:/d\nWhere=/data\nType=nfs\n")
+    assert list(read_wanted(Host.recorded(tmp_path))) == ["/data"]

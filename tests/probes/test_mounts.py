@@ -60,6 +60,31 @@ def test_a_file_system_that_turned_read_only_is_told_apart(host: Host) -> None:
     assert (seen["/"].read_only, seen["/"].turned_read_only) == (False, False)
 
 
+def test_newer_kernels_say_it_by_a_word_more(host: Host) -> None:
+    table = host.root / "proc/1/mountinfo"
+    table.write_text(TABLE.replace("ro,errors=remount-ro", "rw,errors=remount-ro,emergency_ro"))
+    seen = by_point(host)
+    assert (seen["/local"].read_only, seen["/local"].turned_read_only) == (True, True)
+
+
+def test_what_fstab_has_for_writing_and_came_up_read_only_is_told(host: Host) -> None:
+    table = host.root / "proc/1/mountinfo"
+    table.write_text(TABLE.replace("/local rw,relatime", "/local ro,relatime"))
+    assert by_point(host)["/local"].turned_read_only is True
+    fstab = host.root / "etc/fstab"
+    fstab.write_text(FSTAB.replace("/local    ext4   defaults", "/local    ext4   ro,noatime"))
+    assert by_point(host)["/local"].turned_read_only is False
+
+
+def test_a_mount_from_another_server_is_told(host: Host) -> None:
+    assert by_point(host)["/home"].other_source is False
+    assert by_point(host)["/local"].other_source is False
+    table = host.root / "proc/1/mountinfo"
+    table.write_text(TABLE.replace("server:/home", "other:/home"))
+    home = by_point(host)["/home"]
+    assert (home.other_source, home.wanted_source) == (True, "server:/home")
+
+
 def test_only_an_automount_where_the_profile_wants_a_mount_is_missing(host: Host) -> None:
     host.extra_mounts = ["/apps"]
     apps = by_point(host)["/apps"]
