@@ -235,10 +235,11 @@ def _lines(path: Path) -> Iterator[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise Unavailable(f"{path} is not a plain file; save the log into one first")
     with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unavailable(f"{path} is not a plain file; save the log into one first")
         if status.st_size > FILE_LIMIT_BYTES:
             raise Unavailable(
                 f"{path} is larger than {FILE_LIMIT_BYTES >> 20} MiB; "

@@ -31,8 +31,10 @@ NOT_PROBES = frozenset(
         "host",
         "ipmi_tool",
         "kernel_messages",
+        "kernel_modules",
         "lustre_tables",
         "mount_table",
+        "nvidia_files",
         "registry",
     }
 )
