@@ -41,7 +41,9 @@ class Round(msgspec.Struct, frozen=True):
 def probes_of(story: Story, checks: Mapping[str, CompiledCheck]) -> list[str]:
     """Return the probes that the story reads: its check's own, and those that it speaks of."""
     happenings = story.timeline.values()
-    spoken = {probe for each in happenings for probe in (*each.readings, *each.change)}
+    spoken = {
+        probe for each in happenings for probe in (*each.readings, *each.change, *each.status)
+    }
     logged = {KERNEL_LOG} if any(happening.log for happening in happenings) else set()
     return sorted({checks[story.check].definition.probe, *spoken, *logged})
 
