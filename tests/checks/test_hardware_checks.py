@@ -295,11 +295,11 @@ def test_an_unused_port_is_no_fault(new_judge: NewJudge) -> None:
     assert port.see(HOUR, every=10) == {}
 
 
-def test_a_port_that_was_active_and_is_down_is_critical(new_judge: NewJudge) -> None:
+def test_a_port_that_was_active_and_is_down_is_a_warning(new_judge: NewJudge) -> None:
     port = story(new_judge, "infiniband", number=2)
     assert port.see(60, every=10) == {}
     assert port.see(30, every=10, state="down", physical_state="polling") == {}
-    assert port.see(60, every=10) == {"infiniband-link": "critical"}
+    assert port.see(60, every=10) == {"infiniband-link": "warning"}
     (finding,) = port.judge.findings.values()
     assert (finding.object, finding.label) == ("mlx5_0/1", "link down")
 
@@ -314,13 +314,14 @@ def test_a_port_found_down_that_once_was_up_is_a_warning(new_judge: NewJudge) ->
 def test_a_port_of_the_profile_is_critical_when_found_down(new_judge: NewJudge) -> None:
     profile = {"infiniband": {"ports": ["mlx4_0/2"]}}
     port = story(new_judge, "infiniband", number=1, profile=profile)
-    assert port.see(90, every=10) == {"infiniband-link": "critical"}
+    assert port.see(90, every=10) == {"infiniband-link": "warning"}
+    assert port.see(160, every=10) == {"infiniband-link": "critical"}
 
 
 def test_a_port_of_the_profile_in_ethernet_mode_is_critical(new_judge: NewJudge) -> None:
     profile = {"infiniband": {"ports": ["mlx5_0/1"]}}
     port = story(new_judge, "infiniband", number=2, profile=profile)
-    assert port.see(90, every=10, link_layer="Ethernet") == {"infiniband-link": "critical"}
+    assert port.see(90, every=10, link_layer="Ethernet") == {"infiniband-link-layer": "critical"}
 
 
 def test_a_missing_adapter_is_critical_where_the_profile_has_one(new_judge: NewJudge) -> None:
@@ -333,20 +334,20 @@ def test_a_missing_adapter_is_critical_where_the_profile_has_one(new_judge: NewJ
     assert verdicts(judge) == {}
 
 
-def test_flaps_are_counted_over_an_hour(new_judge: NewJudge) -> None:
+def test_three_flaps_in_an_hour_are_a_warning(new_judge: NewJudge) -> None:
     port = story(new_judge, "infiniband", number=2)
-    assert port.see(link_downed_total=100) == {}
-    assert port.see(60, link_downed_total=101) == {}
-    assert port.see(60, link_downed_total=102) == {"infiniband-link-flaps": "warning"}
-    assert port.see(60, link_downed_total=103) == {"infiniband-link-flaps": "critical"}
+    assert port.see(link_losses_total=100) == {}
+    assert port.see(60, link_losses_total=101) == {}
+    assert port.see(60, link_losses_total=102) == {"infiniband-link-flaps": "warning"}
+    assert port.see(60, link_losses_total=103) == {"infiniband-link-flaps": "warning"}
 
 
 def test_flaps_are_counted_over_a_day(new_judge: NewJudge) -> None:
     port = story(new_judge, "infiniband", number=2)
     expected: list[Found] = [{}, {}] + 3 * [{"infiniband-link-flaps": "warning"}]
     for flaps, found in enumerate(expected):
-        assert port.see(3 * HOUR, every=300, link_downed_total=flaps) == found
-    assert port.see(3 * HOUR, every=300, link_downed_total=5) == {
+        assert port.see(3 * HOUR, every=300, link_losses_total=flaps) == found
+    assert port.see(3 * HOUR, every=300, link_losses_total=5) == {
         "infiniband-link-flaps": "critical"
     }
 
@@ -356,7 +357,7 @@ def test_flaps_while_the_node_starts_are_training(new_judge: NewJudge) -> None:
     base = readings_of("infiniband")[2]
     for seconds, downs in ((60, 0), (120, 9)):
         now = Instant("boot", float(seconds), 1e9 + seconds)
-        reading = {**base, "link_downed_total": downs}
+        reading = {**base, "link_losses_total": downs}
         judge.judge(Look("infiniband", ReadStatus.READ, now, None, [reading]))
     assert verdicts(judge) == {}
 
@@ -368,7 +369,7 @@ def test_a_saturated_counter_is_said_and_not_unknown(new_judge: NewJudge) -> Non
     port.see()
     assert port.see(HOUR, every=60) == {"infiniband-saturated": "warning"}
     flaps = next(o for o in port.judge.outcomes() if o.check == "infiniband-link-flaps")
-    assert flaps.verdict is None
+    assert flaps.verdict == "ok"
 
 
 def test_a_buffer_counter_at_its_maximum_since_long_ago_is_quiet(new_judge: NewJudge) -> None:
@@ -380,10 +381,10 @@ def test_a_buffer_counter_at_its_maximum_since_long_ago_is_quiet(new_judge: NewJ
 @pytest.mark.parametrize(
     ("field", "quiet", "loud"),
     [
-        ("link_error_recovery_total", 10, 11),
+        ("link_error_recovery_total", 0, 1),
         ("receive_errors_total", 60, 61),
         ("local_link_integrity_errors_total", 0, 1),
-        ("symbol_errors_total", 1440, 1441),  # one wrong bit in 10^12 at 400 Gb/s
+        ("symbol_errors_total", 0, 1),  # at 400 Gb/s all are to be corrected
     ],
 )
 def test_link_errors_warn_just_above_each_threshold(
@@ -426,7 +427,7 @@ def test_a_bond_without_its_last_slave_is_critical_and_one_slave_a_warning(
 ) -> None:
     bond = story(new_judge, "ethernet", number=0)
     assert bond.see(90, every=10) == {}
-    assert bond.see(90, every=10, carrier=False) == {"ethernet-link": "critical"}
+    assert bond.see(90, every=10, carrier=False) == {"ethernet-bond": "critical"}
     slave = story(new_judge, "ethernet", number=2)
     assert slave.see(90, every=10) == {"ethernet-link": "warning"}
 
@@ -446,8 +447,8 @@ def test_a_port_that_lost_its_link_is_a_warning_and_critical_by_profile(
 def test_ethernet_flaps_and_slower_links_warn(new_judge: NewJudge) -> None:
     port = story(new_judge, "ethernet", number=1)
     port.see()
-    assert port.see(60, carrier_changes_total=5) == {}
-    assert port.see(60, carrier_changes_total=6) == {"ethernet-link-flaps": "warning"}
+    assert port.see(60, carrier_changes_total=3) == {}
+    assert port.see(60, carrier_changes_total=4) == {"ethernet-link-flaps": "warning"}
     port = story(new_judge, "ethernet", number=1)
     port.see()
     assert port.see(10 * MINUTE, every=60, speed_gigabits_per_second=1.0) == {

@@ -44,7 +44,7 @@ def filled() -> History:
     return history
 
 
-def answers(history: History, now: Instant) -> list[float | Unknown]:
+def answers(history: History, now: Instant) -> list[Known | Unknown]:
     return [history.window("dimm", "dimm=mc0", each, now) for each in ALL]
 
 

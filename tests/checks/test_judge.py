@@ -211,6 +211,38 @@ def test_a_mount_that_is_gone_keeps_no_finding_while_others_are_looked_at() -> N
     assert ward.verdict() is None
 
 
+GUARDED = """per: mount_point
+where: stuck_seconds == 0
+warning:
+  when: metadata_seconds > 1
+"""
+
+
+def test_what_hangs_is_left_to_the_check_that_asks_for_it() -> None:
+    ward = Ward("filesystem_latency", GUARDED)
+    hung = {"subject": "/scratch", "stuck_since": ward.now, "reason": "no answer"}
+    assert ward.look(status="stuck", **hung) == []
+    (outcome,) = ward.judge.outcomes()
+    assert outcome.verdict is None
+    assert outcome.reason.startswith("hung; see ")
+    slow = {"mount_point": "/scratch", "metadata_seconds": 2.0}
+    assert ward.look(slow, subject="/scratch") == ["opened"]
+    assert ward.look(status="stuck", **hung) == [], "that nothing is measured is no health"
+    assert ward.verdict() is Verdict.WARNING
+    assert ward.look(slow | {"metadata_seconds": 0.1}, subject="/scratch") == ["closed"]
+
+
+def test_what_hangs_and_is_unknown_is_named() -> None:
+    ward = Ward("filesystem_latency", STUCK)
+    hung = {"subject": "/scratch", "stuck_since": ward.now, "reason": "no answer after 5 s"}
+    ward.look(status="stuck", **hung)
+    (outcome,) = ward.judge.outcomes()
+    assert (outcome.verdict, outcome.reason) == (
+        Verdict.UNKNOWN,
+        "/scratch: no answer after 5 s",
+    )
+
+
 EVENT = (
     'per: device\nwhere: kind == "xid"\ncritical:\n  when: code == 79\nwarning:\n  when: code > 0'
 )

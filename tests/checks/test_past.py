@@ -103,7 +103,7 @@ def test_it_is_bounded() -> None:
     machine = Machine()
     expression = compile_expression(LESS, SCOPE)
     for number in range(LIMIT + 10):
-        values: dict[Any, Any] = {window: number for window in expression.windows}
+        values: dict[Any, Any] = dict.fromkeys(expression.windows, number)
         machine.history.observe("check", str(number), values, machine.now)
     machine.boot = "second"
     assert machine.history.window("check", "5", expression.windows[0], machine.now) == Unknown(

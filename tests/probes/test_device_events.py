@@ -12,20 +12,21 @@ from hpcdoctor.model.reading import Absent
 from hpcdoctor.probes import device_events
 from hpcdoctor.probes.device_events import DeviceStream, parse
 from hpcdoctor.probes.host import Host
-from tests.doubles.machines import host_of
+from tests.doubles.machines import host_of, written
 
-IB0 = "/devices/pci0000:00/0000:00:01.0/0000:17:00.0/net/ib0"
+MLX5 = "/devices/pci0000:00/0000:00:01.0/0000:17:00.0/infiniband/mlx5_0"
 
 
 def event(
-    path: str = IB0, action: str = "remove", subsystem: str = "net", **more: str
+    path: str = MLX5, action: str = "remove", subsystem: str = "infiniband", **more: str
 ) -> dict[str, str]:
     return {"ACTION": action, "SUBSYSTEM": subsystem, "DEVPATH": path, "SEQNUM": "812", **more}
 
 
 def test_an_adapter_that_goes_is_told_with_its_pci_address() -> None:
     (reading,) = parse([event()])
-    assert (reading.action, reading.subsystem, reading.device) == ("remove", "net", "ib0")
+    assert (reading.action, reading.subsystem) == ("remove", "infiniband")
+    assert reading.device == "mlx5_0"
     assert reading.pci_address == "0000:17:00.0"
     assert reading.sequence == 812
 
@@ -38,7 +39,9 @@ def test_a_pci_device_is_its_own_address() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        event("/devices/virtual/net/veth12ab"),
+        event("/devices/virtual/net/veth12ab", subsystem="net"),
+        event("/devices/pci0000:00/0000:17:00.0/net/ib0", subsystem="net"),
+        event("/devices/virtual/nvme-fabrics/ctl/nvme4", subsystem="nvme"),
         event(action="change"),
         event(action="bind"),
         event(subsystem="queues"),
@@ -52,7 +55,7 @@ def test_everything_else_is_silent(other: dict[str, str]) -> None:
 
 
 def test_odd_texts_do_no_harm() -> None:
-    (reading,) = parse([event("/devices/pci0000:00/x/net/a\x1b[2J", SEQNUM="many")])
+    (reading,) = parse([event("/devices/pci0000:00/x/infiniband/a\x1b[2J", SEQNUM="many")])
     assert (reading.device, reading.pci_address, reading.sequence) == ("a\\x1b[2J", "", None)
 
 
@@ -73,29 +76,60 @@ class Monitor:
         return answer
 
 
-def test_an_overrun_is_counted_and_the_rest_is_read() -> None:
+def test_an_overrun_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     device = SimpleNamespace(action="remove", properties=event())
-    stream = DeviceStream(Monitor(OSError("no buffer space"), device))
+    stream = DeviceStream(Monitor(OSError("no buffer space"), device), tmp_path)
     chunk = stream.read()
     assert chunk.lost == 1
     assert len(chunk.readings) == 1
     assert stream.fileno() == 9
 
 
-def test_a_recording_is_absent(tmp_path: Path) -> None:
+def test_rdma_in_software_is_told_though_no_hardware_is_behind_it() -> None:
+    (reading,) = parse([event("/devices/virtual/infiniband/rxe0")])
+    assert (reading.device, reading.pci_address) == ("rxe0", "")
+
+
+def test_virtual_functions_come_and_go_in_silence(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/bus/pci/devices/0000:17:00.2/physfn"
+    folder.mkdir(parents=True)
+    path = "/devices/pci0000:00/0000:00:01.0/0000:17:00.2"
+    going = [
+        SimpleNamespace(action="remove", properties=event(f"{path}/infiniband/mlx5_7")),
+        SimpleNamespace(action="remove", properties=event(path, subsystem="pci")),
+    ]
+    stream = DeviceStream(Monitor(*going), tmp_path)
+    folder.rmdir()
+    folder.parent.rmdir()
+    assert stream.read().readings == []
+
+
+def test_a_recording_without_events_is_absent(tmp_path: Path) -> None:
     with pytest.raises(Absent, match="recording"):
         device_events.open(host_of(tmp_path), "")
+
+
+def test_a_recording_tells_what_is_written_to_it_once(tmp_path: Path) -> None:
+    line = f"remove@{MLX5} SUBSYSTEM=infiniband SEQNUM=812\n"
+    stream = device_events.open(host_of(written(tmp_path, {"dev/uevents": line})), "")
+    assert [reading.sequence for reading in stream.read().readings] == [812]
+    assert stream.read().readings == []
+    written(tmp_path, {"dev/uevents": f"{line}\n!\nadd@{MLX5} SUBSYSTEM=infiniband\n"})
+    assert [reading.action for reading in stream.read().readings] == ["add"]
 
 
 @pytest.mark.real
 @pytest.mark.usefixtures("as_root")
 def test_a_virtual_pair_is_heard_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_events, "SUBSYSTEMS", ("net",))
     stream = device_events.open(Host.this_machine(), "")
     heard: list[str] = []
 
-    def listen(devices: list[dict[str, str]]) -> list[device_events.DeviceEvent]:
+    def listen(
+        devices: list[dict[str, str]], hidden: frozenset[str]
+    ) -> list[device_events.DeviceEvent]:
         heard.extend(device["DEVPATH"] for device in devices)
-        return parse(devices)
+        return parse(devices, hidden)
 
     monkeypatch.setattr(device_events, "parse", listen)
     subprocess.run(

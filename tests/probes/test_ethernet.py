@@ -1,7 +1,13 @@
 """Does ethernet tell of hardware and bonds, and of nothing that a container brings?"""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from hpcdoctor.model.reading import Absent
@@ -64,32 +70,108 @@ def test_a_bond_names_its_slaves_and_they_name_it(
     assert (interfaces["eno2"].bond_of, interfaces["eno2"].slave_state) == ("bond0", "down")
 
 
-def test_the_default_route_leaves_by_the_bond(interfaces: dict[str, ethernet.Interface]) -> None:
-    assert [name for name, port in interfaces.items() if port.default_route] == ["bond0"]
-
-
-def test_a_default_route_of_version_six_counts(tmp_path: Path) -> None:
-    zero = "0" * 32
-    route = f"{zero} 00 {zero} 00 fe80{'0' * 28} 00000400 00000001 00000000 00000003     eno1\n"
-    interfaces = read_changed(tmp_path, {"proc/net/route": "", "proc/net/ipv6_route": route})
-    assert interfaces["eno1"].default_route
-    assert not interfaces["bond0"].default_route
-
-
-def test_without_routing_tables_nobody_knows(tmp_path: Path) -> None:
-    node = copy_of(NODE, tmp_path)
-    for file in (node / "proc/net").iterdir():
-        file.unlink()
-    assert {reading.default_route for reading in ethernet.read(host_of(node))} == {None}
-
-
-def test_a_broken_routing_table_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    table = "Iface\nbond0\t00000000\tx\tnot-hex\t0\t0\t0\t00000000\n\x00\xff\n"
-    assert not read_changed(tmp_path, {"proc/net/route": table})["bond0"].default_route
-
-
 @pytest.mark.parametrize("odd", ["", "N/A", "4294967295x", "\x1b[2J"])
 def test_odd_values_cost_one_none_each(tmp_path: Path, odd: str) -> None:
     port = read_changed(tmp_path, {f"{ENO1}/carrier": odd, f"{ENO1}/speed": odd})["eno1"]
     assert (port.carrier, port.speed_gigabits_per_second) == (None, None)
     assert port.mtu_bytes == 9000
+
+
+def test_what_is_built_on_others_is_told_apart_from_hardware() -> None:
+    found = {one.interface: one.hardware for one in ethernet.read(recorded("fabric-node"))}
+    assert found == {
+        "bond0": True,
+        "bond0.120": False,
+        "eno1": True,
+        "eno2": True,
+        "eno3": True,
+    }
+
+
+def test_a_bond_counts_its_ports_and_their_groups(tmp_path: Path) -> None:
+    node = copy_of("fabric-node", tmp_path)
+    slave = "sys/class/net/eno2/bonding_slave"
+
+    def bond() -> tuple[int | None, int | None, int | None]:
+        (one,) = [one for one in ethernet.read(host_of(node)) if one.bond]
+        return one.slaves_up, one.slave_count, one.aggregators
+
+    assert bond() == (2, 2, 1)
+    written(node, {f"{slave}/ad_aggregator_id": "2"})
+    assert bond() == (2, 2, 2)
+    written(node, {f"{slave}/mii_status": "down"})
+    assert bond() == (1, 2, 1)  # the group of a port that is down works for nobody
+    written(node, {"sys/class/net/bond0/bonding/mode": "active-backup 1"})
+    assert bond() == (1, 2, None)
+
+
+def test_an_interface_that_was_here_is_told_as_gone(tmp_path: Path) -> None:
+    node = copy_of("fabric-node", tmp_path)
+    host = host_of(node)
+    ethernet.read(host)
+    shutil.rmtree(node / "sys/class/net/eno3")
+    shutil.rmtree(node / "sys/class/net/bond0.120")
+    found = {one.interface: one for one in ethernet.read(host)}
+    assert (found["eno3"].present, found["eno3"].operstate) == (False, "gone")
+    assert "bond0.120" not in found
+
+
+INSIDE = """
+import msgspec
+from hpcdoctor.probes import ethernet, network_route
+from hpcdoctor.probes.host import Host
+host = Host.this_machine()
+# Nothing made of software has a device behind it, and so the machine would have no hardware.
+other = ethernet.read_interface("/sys/class/net", "hdtest2")
+other = msgspec.structs.replace(other, interface="eth9", hardware=True)
+host.memory["ethernet"] = {"eth9": other}
+found = {one.interface: one for one in ethernet.read(host)}
+(route,) = network_route.read(host)
+print(msgspec.json.encode([found["hdtest2"], route]).decode())
+"""
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("as_root")
+def test_a_link_of_this_kernel_goes_down_and_up() -> None:
+    space = f"hdtest{os.getpid()}"
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
+
+    def look() -> tuple[dict[str, Any], dict[str, Any]]:
+        ran = subprocess.run(
+            ["ip", "netns", "exec", space, sys.executable, "-c", INSIDE],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        interface, route = msgspec.json.decode(ran.stdout)
+        return interface, route
+
+    ip("netns", "add", space)
+    try:
+        ip("-n", space, "link", "add", "hdtest0", "type", "veth", "peer", "name", "hdtest1")
+        ip("-n", space, "link", "add", "link", "hdtest0", "name", "hdtest2", "type", "macvlan")
+        for name in ("hdtest0", "hdtest1", "hdtest2"):
+            ip("-n", space, "link", "set", name, "up")
+        ip("-n", space, "addr", "add", "192.0.2.1/24", "dev", "hdtest2")
+        before, route = look()
+        assert (before["carrier"], before["wanted"], route["default_route"]) == (True, True, False)
+        ip("-n", space, "route", "add", "default", "via", "192.0.2.2")
+        ip("-n", space, "link", "set", "hdtest1", "down")  # the far end: this one loses carrier
+        down, route = look()
+        assert (down["carrier"], down["wanted"], down["operstate"]) == (
+            False,
+            True,
+            "lowerlayerdown",
+        )
+        ip("-n", space, "link", "set", "hdtest1", "up")
+        after, _ = look()
+        changes = [one["carrier_changes_total"] for one in (before, after)]
+        assert changes[1] - changes[0] == 2
+        ip("-n", space, "link", "set", "hdtest2", "down")
+        unwanted, _ = look()
+        assert (unwanted["carrier"], unwanted["wanted"]) == (None, False)
+    finally:
+        ip("netns", "del", space)

@@ -1,12 +1,15 @@
-"""Does infiniband read every port as the driver gives it, and never more than that?"""
+"""Does infiniband read every port as the driver gives it, and count each lost link once?"""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hpcdoctor.expressions.fields import maximums_of
+from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Absent, Unavailable
 from hpcdoctor.probes import infiniband
+from hpcdoctor.probes.host import Host
 from tests.conftest import recorded
 from tests.doubles.machines import copy_of, host_of, written
 
@@ -66,6 +69,7 @@ def test_counters_declare_where_they_stop() -> None:
         "link_error_recovery_total": 255,
         "symbol_errors_total": 65535,
         "receive_errors_total": 65535,
+        "transmit_discards_total": 65535,
         "local_link_integrity_errors_total": 15,
         "excessive_buffer_overruns_total": 15,
     }
@@ -134,3 +138,203 @@ def test_odd_values_cost_one_none_each(tmp_path: Path) -> None:
     assert port.link_downed_total is None
     assert port.symbol_errors_total == 16
     assert port.physical_state == "link-up"
+
+
+# --- what is remembered from look to look
+
+FABRIC = "fabric-node"
+CLASS = "sys/class/infiniband"
+NAMES = [f"mlx5_{number}" for number in range(4)]
+
+
+class Node:
+    """A machine with four ports, looked at again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = copy_of(FABRIC, folder)
+        self.seconds = 10_000.0
+        self.host = Host(
+            self.root, live=False, clock=lambda: Instant("boot", self.seconds, self.seconds)
+        )
+
+    def look(self, after: float = 10.0, **counters: str) -> dict[str, infiniband.Port]:
+        """Let time pass, write these counters or states of these ports, and look."""
+        self.seconds += after
+        for name, text in counters.items():
+            device, _, what = name.partition("__")
+            folder = f"{CLASS}/{device}/ports/1"
+            place = what if what == "state" else f"counters/{what}"
+            written(self.root, {f"{folder}/{place}": text})
+        return {port.device: port for port in infiniband.read(self.host)}
+
+    def carrier(self, interface: str, losses: int) -> None:
+        written(self.root, {f"sys/class/net/{interface}/carrier_down_count": str(losses)})
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    node = Node(tmp_path)
+    node.look()
+    return node
+
+
+def losses(ports: dict[str, infiniband.Port]) -> list[int]:
+    return [ports[name].link_losses_total for name in NAMES]
+
+
+def test_what_counter_state_and_carrier_tell_of_one_drop_is_one(node: Node) -> None:
+    node.look(mlx5_0__state="1: DOWN")
+    node.carrier("ib0", 2)
+    node.look(mlx5_0__link_downed="1")
+    node.look(mlx5_0__state="4: ACTIVE")
+    assert losses(node.look(30)) == [1, 0, 0, 0]
+
+
+def test_drops_between_two_looks_are_all_counted(node: Node) -> None:
+    node.look(mlx5_0__link_downed="7")
+    assert losses(node.look(30)) == [7, 0, 0, 0]
+
+
+def test_a_counter_at_its_maximum_leaves_the_carrier_to_count(node: Node) -> None:
+    node.look(mlx5_0__link_downed="255")
+    node.look(60)
+    node.carrier("ib0", 4)
+    node.look()
+    assert losses(node.look(30)) == [255 + 3, 0, 0, 0]
+
+
+def test_a_counter_that_was_reset_counts_from_zero(node: Node) -> None:
+    node.look(mlx5_0__link_downed="9")
+    node.look(30)
+    node.look(mlx5_0__link_downed="2")
+    assert losses(node.look(30)) == [11, 0, 0, 0]
+
+
+def test_what_half_of_the_ports_lose_together_is_nobodys_own(node: Node) -> None:
+    node.look(mlx5_0__link_downed="1", mlx5_1__state="1: DOWN")
+    ports = node.look(30)
+    assert losses(ports) == [0, 0, 0, 0]
+    assert {port.shared_losses_total for port in ports.values()} == {1}
+
+
+def test_one_of_them_that_shows_it_some_seconds_later_is_no_second_event(node: Node) -> None:
+    node.look(mlx5_0__link_downed="1", mlx5_1__link_downed="1")
+    node.look(10, mlx5_2__link_downed="1")
+    ports = node.look(30)
+    assert losses(ports) == [0, 0, 0, 0]
+    assert ports["mlx5_0"].shared_losses_total == 1
+
+
+def test_two_ports_that_drop_a_minute_apart_have_each_their_own(node: Node) -> None:
+    node.look(mlx5_0__link_downed="1")
+    node.look(60, mlx5_1__link_downed="1")
+    ports = node.look(30)
+    assert losses(ports) == [1, 1, 0, 0]
+    assert ports["mlx5_0"].shared_losses_total == 0
+
+
+def test_a_port_alone_on_its_node_has_no_company(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    for name in NAMES[1:]:
+        shutil.rmtree(node.root / CLASS / name)
+    node.look()
+    ports = node.look(10, mlx5_0__link_downed="1", mlx5_0__state="1: DOWN")
+    assert (ports["mlx5_0"].link_losses_total, ports["mlx5_0"].lost_together) == (1, False)
+
+
+def test_only_drops_of_25_seconds_or_more_are_long(node: Node) -> None:
+    node.look(mlx5_0__state="1: DOWN")
+    assert node.look(20, mlx5_0__state="4: ACTIVE")["mlx5_0"].long_losses_total == 0
+    node.look(60, mlx5_0__state="1: DOWN")
+    node.look(20)
+    assert node.look(10, mlx5_0__state="4: ACTIVE")["mlx5_0"].long_losses_total == 1
+
+
+def test_training_after_a_driver_was_loaded_is_no_loss(node: Node) -> None:
+    shutil.move(node.root / CLASS / "mlx5_0", node.root / "away")
+    assert node.look()["mlx5_0"].state == "gone"
+    shutil.move(node.root / "away", node.root / CLASS / "mlx5_0")
+    node.look(mlx5_0__link_downed="0")
+    node.look(mlx5_0__link_downed="3")
+    assert losses(node.look(60)) == [1, 0, 0, 0]  # that it was gone
+    node.look(600, mlx5_0__link_downed="4")
+    assert losses(node.look(60)) == [2, 0, 0, 0]
+
+
+def test_ports_that_were_lost_together_are_named(node: Node) -> None:
+    ports = node.look(mlx5_0__state="1: DOWN", mlx5_3__state="2: INIT")
+    first = ports["mlx5_0"]
+    assert (first.first, ports["mlx5_1"].first) == (True, False)
+    assert (first.ports, first.ports_active, first.ports_known, first.ports_lost) == (4, 2, 4, 2)
+    assert first.lost_ports == "mlx5_0/1, mlx5_3/1"
+    assert [ports[name].lost_together for name in NAMES] == [True] * 4
+    assert [ports[name].lost_in_company for name in NAMES] == [True, None, None, True]
+
+
+def test_where_no_port_is_active_the_counters_tell_which_have_been(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    down = {f"{name}__state": "1: DOWN" for name in NAMES}
+    ports = node.look(10, **down, mlx5_0__link_downed="1", mlx5_1__link_downed="2")
+    assert ports["mlx5_0"].lost_ports == "mlx5_0/1, mlx5_1/1"
+    assert ports["mlx5_0"].lost_together
+
+
+def test_a_port_that_was_here_is_gone_and_never_absent(node: Node) -> None:
+    shutil.rmtree(node.root / CLASS)
+    ports = node.look()
+    assert {port.state for port in ports.values()} == {"gone"}
+    assert (ports["mlx5_0"].ports, ports["mlx5_0"].rate_gigabits_per_second) == (0, None)
+    assert ports["mlx5_0"].pci_address == "0000:17:00.0"
+
+
+def test_a_device_under_another_name_is_not_gone(node: Node) -> None:
+    shutil.move(node.root / CLASS / "mlx5_0", node.root / CLASS / "mlx5_ib0")
+    assert sorted(node.look()) == ["mlx5_1", "mlx5_2", "mlx5_3", "mlx5_ib0"]
+
+
+def test_errors_are_asked_for_once_a_minute_and_lost_links_each_time(node: Node) -> None:
+    ports = node.look(10, mlx5_0__symbol_error="5", mlx5_0__link_downed="1")
+    assert (ports["mlx5_0"].symbol_errors_total, ports["mlx5_0"].link_downed_total) == (0, 1)
+    assert node.look(50)["mlx5_0"].symbol_errors_total == 5
+
+
+def test_virtual_functions_are_left_out(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    written(
+        node.root,
+        {
+            f"{CLASS}/mlx5_9/ports/1/state": "4: ACTIVE",
+            f"{CLASS}/mlx5_9/device/physfn/vendor": "0x15b3",
+        },
+    )
+    assert "mlx5_9" not in node.look()
+
+
+def test_rdma_in_software_names_its_interface_and_counts_for_itself(tmp_path: Path) -> None:
+    port = f"{CLASS}/rxe0/ports/1"
+    files: dict[str, str | bytes] = {
+        f"{CLASS}/rxe0/parent": "eth1\n",
+        f"{port}/state": "4: ACTIVE",
+        f"{port}/link_layer": "Ethernet",
+        f"{port}/hw_counters/link_downed": "3\n",
+    }
+    host = host_of(written(tmp_path, files))
+    (reading,) = infiniband.read(host)
+    assert (reading.netdev, reading.link_losses_total) == ("eth1", 0)
+    written(tmp_path, {f"{port}/hw_counters/link_downed": "5\n"})
+    assert infiniband.read(host)[0].link_losses_total == 2
+
+
+def test_a_device_that_programs_cannot_open_is_told(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    shutil.rmtree(node.root / "sys/class/infiniband_verbs/uverbs1")
+    assert [port.uverbs for port in node.look().values()] == [True, False, True, True]
+    shutil.rmtree(node.root / "sys/class/infiniband_verbs")
+    assert {port.uverbs for port in node.look().values()} == {None}
+
+
+def test_boards_without_a_name_are_compared_with_none(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    for name in NAMES:
+        (node.root / CLASS / name / "board_id").unlink()
+    assert {port.board_rate_gigabits_per_second for port in node.look().values()} == {None}

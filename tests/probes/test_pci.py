@@ -1,5 +1,6 @@
 """Does the PCI probe see how devices are attached, and which of them is gone?"""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hpcdoctor.model.reading import Absent
 from hpcdoctor.probes import pci
 from hpcdoctor.probes.host import Host
 from tests.conftest import recorded
+from tests.doubles.machines import copy_of, host_of, written
 
 
 def device(address: str) -> pci.Device:
@@ -17,6 +19,7 @@ def device(address: str) -> pci.Device:
 def test_only_gpus_hcas_and_drives_are_looked_at_and_no_virtual_functions() -> None:
     found = {one.address: one.kind for one in pci.read(recorded("gpu-node"))}
     assert found == {
+        "0000:03:00.0": "nic",
         "0000:19:00.0": "hca",
         "0000:1a:00.0": "nvme",
         "0000:3b:00.0": "gpu",
@@ -66,7 +69,7 @@ def test_a_bus_without_such_devices_is_absent_too(tmp_path: Path) -> None:
     folder = tmp_path / "sys/bus/pci/devices/0000:00:1f.0"
     folder.mkdir(parents=True)
     (folder / "class").write_text("0x060100\n")
-    with pytest.raises(Absent, match="no NVIDIA GPU, HCA or NVMe"):
+    with pytest.raises(Absent, match="no GPU, HCA, NIC or NVMe"):
         pci.read(Host.recorded(tmp_path))
 
 
@@ -75,3 +78,116 @@ def test_older_words_for_the_speed_are_read(tmp_path: Path) -> None:
     assert pci.speed(tmp_path / "speed") == 8.0
     (tmp_path / "speed").write_text("Unknown speed\n")
     assert pci.speed(tmp_path / "speed") is None
+
+
+FABRIC = "fabric-node"
+PORT = "sys/devices/pci0000:15/0000:15:01.0"
+HCA = f"{PORT}/0000:17:00.0"
+BUS = "sys/bus/pci/devices"
+
+
+class Node:
+    """A machine that is looked at again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = copy_of(FABRIC, folder)
+        self.host = host_of(self.root)
+
+    def look(self, address: str = "0000:17:00.0") -> pci.Device:
+        return next(one for one in pci.read(self.host) if one.address == address)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_devices_have_the_names_that_people_use() -> None:
+    assert {one.address: (one.kind, one.name) for one in pci.read(recorded(FABRIC))} == {
+        "0000:01:00.0": ("nvme", "nvme0"),
+        "0000:04:00.0": ("nic", "eno1"),
+        "0000:04:00.1": ("nic", "eno2"),
+        "0000:05:00.0": ("nic", "eno3"),
+        "0000:17:00.0": ("hca", "mlx5_0"),
+        "0000:3a:00.0": ("hca", "mlx5_1"),
+        "0000:5d:00.0": ("hca", "mlx5_2"),
+        "0000:9a:00.0": ("hca", "mlx5_3"),
+    }
+
+
+def test_what_both_ends_can_do_is_possible(node: Node) -> None:
+    written(node.root, {f"{PORT}/max_link_speed": "16.0 GT/s PCIe", f"{PORT}/max_link_width": "8"})
+    hca = node.look()
+    assert (hca.link_width_max, hca.link_width_possible) == (16, 8)
+    assert hca.link_speed_max_gigatransfers_per_second == 32.0
+    assert hca.link_speed_possible_gigatransfers_per_second == 16.0
+
+
+def test_the_port_above_counts_for_the_first_function_only(node: Node) -> None:
+    written(
+        node.root,
+        {"sys/devices/pci0000:00/0000:00:03.0/aer_dev_fatal": "DLP 2\nTOTAL_ERR_FATAL 2\n"},
+    )
+    totals = [node.look(f"0000:04:00.{f}").upstream_fatal_errors_total for f in (0, 1)]
+    assert totals == [2, None]
+    assert node.look("0000:04:00.1").fatal_errors_total == 0
+
+
+def test_a_device_that_left_the_bus_stays_in_the_readings(node: Node) -> None:
+    assert node.look().present
+    (node.root / BUS / "0000:17:00.0").unlink()
+    gone = node.look()
+    assert (gone.present, gone.name, gone.gone, gone.link_width) == (False, "mlx5_0", None, None)
+    assert not node.look().present
+    (node.root / BUS / "0000:17:00.0").symlink_to(
+        "../../../devices" + HCA.removeprefix("sys/devices")
+    )
+    assert node.look().present
+
+
+def test_also_when_it_was_the_last_one(tmp_path: Path) -> None:
+    folder = f"{BUS}/0000:17:00.0"
+    host = host_of(written(tmp_path, {f"{folder}/class": "0x020700"}))
+    pci.read(host)
+    shutil.rmtree(tmp_path / folder)
+    assert [one.present for one in pci.read(host)] == [False]
+
+
+def test_the_driver_that_let_go_is_remembered(node: Node) -> None:
+    assert node.look().driver_before == "mlx5_core"
+    (node.root / HCA / "driver").unlink()
+    assert (node.look().driver, node.look().driver_before) == ("", "mlx5_core")
+
+
+def test_an_adapter_without_its_rdma_device_is_seen_against_before_and_the_others(
+    node: Node,
+) -> None:
+    assert (node.look().rdma, node.look().rdma_siblings) == (True, 4)
+    shutil.rmtree(node.root / HCA / "infiniband")
+    hca = node.look()
+    assert (hca.rdma, hca.rdma_before, hca.rdma_siblings) == (False, True, 3)
+    assert node.look("0000:01:00.0").rdma is None
+
+
+def test_a_port_of_a_bond_shares_the_rdma_device_of_the_other(node: Node) -> None:
+    shutil.rmtree(node.root / HCA / "infiniband")
+    written(node.root, {f"{HCA}/net/ib0/master/uevent": "INTERFACE=bond1\n"})
+    assert node.look().rdma is None
+
+
+def test_a_device_in_the_hands_of_a_virtual_machine_owes_no_rdma(node: Node) -> None:
+    node.look()
+    (node.root / HCA / "driver").unlink()
+    (node.root / HCA / "driver").symlink_to("../../../../bus/pci/drivers/vfio-pci")
+    shutil.rmtree(node.root / HCA / "infiniband")
+    assert (node.look().rdma, node.look().rdma_before) == (None, False)
+
+
+def test_a_nic_of_a_virtual_machine_has_its_interface_one_step_further(tmp_path: Path) -> None:
+    folder = f"{BUS}/0000:00:03.0"
+    files: dict[str, str | bytes] = {
+        f"{folder}/class": "0x020000",
+        f"{folder}/virtio2/net/eth0/type": "1",
+    }
+    (nic,) = pci.read(host_of(written(tmp_path, files)))
+    assert (nic.kind, nic.name, nic.upstream) == ("nic", "eth0", "")

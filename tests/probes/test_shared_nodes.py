@@ -38,8 +38,11 @@ PLAIN = [
     "edac",
     "ethernet",
     "infiniband",
+    "infiniband_counters",
     "memory",
     "memory_zones",
+    "network_route",
+    "pci",
     "pressure",
     "rasdaemon",
 ]
