@@ -23,6 +23,7 @@ from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
 from hpcdoctor.daemon.evidence import Evidence
 from hpcdoctor.daemon.maintenance import why_in_maintenance
+from hpcdoctor.daemon.readings import JOBS
 from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.repairs import facts_of, why_unverified
 from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
@@ -44,7 +45,7 @@ from hpcdoctor.model.decision import Decided
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import parse_duration
-from hpcdoctor.model.reading import Look
+from hpcdoctor.model.reading import Look, ReadStatus
 from hpcdoctor.rules.circumstances import Circumstances, opening, trimmed
 from hpcdoctor.rules.decide import decide
 
@@ -106,6 +107,7 @@ class Pipeline:
         self.positions = dict(saved.positions)
         self.openings = list(saved.openings)
         self._openings_changed = False
+        self.jobs: list[str] | None = None  # on this node; None: not known
         self._view: SchedulerView | None = None  # the scheduler as it answered last
         self.node = saved.node or Node(
             name=name, state=State.HEALTHY, since=now, because="nothing is known to be wrong"
@@ -184,6 +186,7 @@ class Pipeline:
         if self.recorder is not None:
             self.recorder.take(looks)
         for look in looks:
+            self._count_jobs(look)
             changes += self.judge.judge(look)
             told += self._stream(look)
         if any(isinstance(one, Tick) for one in inputs):
@@ -256,9 +259,16 @@ class Pipeline:
             if isinstance(one, Answered) and one.result.view is not None:
                 self._view = one.result.view
 
+    def _count_jobs(self, look: Look) -> None:
+        """Remember which jobs are here; what cannot be seen is not known, and not none."""
+        if look.probe == JOBS:
+            ids = [str(reading.get("job", "")) for reading in look.readings]
+            self.jobs = ids if look.status is ReadStatus.READ else None
+
     def _circumstances(self, now: Instant) -> Circumstances:
         return Circumstances(
             now=now,
+            jobs=None if self.jobs is None else len(self.jobs),
             maintenance=bool(self._maintenance(now)),
             incidents=self.node.ended,
             repairs=[repair.asked for repair in self.node.repairs],

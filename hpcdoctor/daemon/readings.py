@@ -19,6 +19,8 @@ from hpcdoctor.probes.registry import Shape
 log = structlog.get_logger()
 
 LONGEST_LINE = 64 << 20
+JOBS = "jobs"  # the probe
+JOBS_SECONDS = 60.0
 DEADLINE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
 FOLLOW_AGAIN_TICKS = 12
@@ -47,6 +49,8 @@ class Schedule:
                 ticks = max(1, round(check.every_seconds / tick_seconds))
                 probe = check.definition.probe
                 self._every[probe] = min(ticks, self._every.get(probe, ticks))
+        # Not for any check: rules may ask whether jobs run here.
+        self._every.setdefault(JOBS, max(1, round(JOBS_SECONDS / tick_seconds)))
         spread = {c.definition.probe for c in checks.values() if c.shape is Shape.PER_SUBJECT}
         self._turn = {probe: self._turn_of(probe) for probe in spread}
 

@@ -23,7 +23,7 @@ KEPT_SECONDS = 30 * DAY
 KEPT = 2000  # openings; beyond it the oldest are forgotten
 
 FIELDS = {
-    "jobs": Type.NUMBER,  # of the scheduler on this node, as far as known
+    "jobs": Type.NUMBER,  # on this node, by their cgroups; unknown where there are none to see
     "maintenance": Type.BOOL,  # a window of the settings, or a reservation of the scheduler
     "uptime_seconds": Type.NUMBER,
     "incidents_1d": Type.NUMBER,  # that ended in the last day, the present one not included

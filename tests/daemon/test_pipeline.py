@@ -162,3 +162,14 @@ async def test_a_restart_goes_on_with_the_open_finding_and_tells_it_only_once(
     assert second.pipeline.positions == {"kernel_log": "boot:42"}
     second.executor.shutdown()
     second.store.close()
+
+
+async def test_rules_may_ask_whether_jobs_are_here(world: World) -> None:
+    await world.start()
+    assert world.pipeline._circumstances(world.clock()).jobs is None  # noqa: SLF001  # not seen yet
+    readings: list[dict[str, Any]] = [{"job": "4711", "scheduler": "slurm"}]
+    await world.turn([Look("jobs", ReadStatus.READ, world.clock(), readings=readings)])
+    assert world.pipeline._circumstances(world.clock()).jobs == 1  # noqa: SLF001
+    gone = Look("jobs", ReadStatus.ABSENT, world.clock(), reason="this machine has no cgroups")
+    await world.turn([gone])
+    assert world.pipeline._circumstances(world.clock()).jobs is None  # noqa: SLF001
