@@ -447,8 +447,8 @@ def test_a_port_that_lost_its_link_is_a_warning_and_critical_by_profile(
 def test_ethernet_flaps_and_slower_links_warn(new_judge: NewJudge) -> None:
     port = story(new_judge, "ethernet", number=1)
     port.see()
-    assert port.see(60, carrier_changes_total=3) == {}
-    assert port.see(60, carrier_changes_total=4) == {"ethernet-link-flaps": "warning"}
+    assert port.see(60, link_changes_total=1) == {}
+    assert port.see(60, link_changes_total=2) == {"ethernet-link-flaps": "warning"}
     port = story(new_judge, "ethernet", number=1)
     port.see()
     assert port.see(10 * MINUTE, every=60, speed_gigabits_per_second=1.0) == {
