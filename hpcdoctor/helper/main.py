@@ -35,7 +35,7 @@ from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 from hpcdoctor.model.text import visible
 from hpcdoctor.probes.host import Host
 
-IDLE_SECONDS = 300.0
+IDLE_SECONDS = 60.0
 EMPTY: Mapping[str, Remediation] = {}
 GRACE_SECONDS = 2  # for the action under way when we are told to end
 

@@ -3,7 +3,9 @@
 Source:  /proc/1/mountinfo (else /proc/self/mountinfo), fstab, systemd's mount units, the profile
 Units:   none; options are told as the kernel prints them
 Cost:    one file of the kernel and the unit files; never touches a mount or a server
-Left out: pseudo file systems, second mounts of the same folder, what users mounted by FUSE
+Absent:  in a recording without a mount table
+Trust:   pseudo file systems, second mounts of the same folder and what users mounted by FUSE are
+         left out
 """
 
 from hpcdoctor.model.reading import Absent, Reading, Unavailable
