@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Absent
 from hpcdoctor.probes import ethernet
+from hpcdoctor.probes.host import Host
 from tests.conftest import recorded
 from tests.doubles.machines import copy_of, host_of, written
 
@@ -88,6 +90,21 @@ def test_what_is_built_on_others_is_told_apart_from_hardware() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("device/physfn/vendor", "0x15b3"), ("phys_port_name", "pf0vf3"), ("phys_port_name", "p0")],
+)
+def test_what_belongs_to_guests_is_no_hardware(tmp_path: Path, file: str, text: str) -> None:
+    node = copy_of("fabric-node", tmp_path)
+    folder = "sys/class/net/eth7"
+    written(
+        node,
+        {f"{folder}/type": "1", f"{folder}/device/vendor": "0x15b3", f"{folder}/{file}": text},
+    )
+    found = {one.interface: one.hardware for one in ethernet.read(host_of(node))}
+    assert found["eth7"] is (text == "p0")
+
+
 def test_a_bond_counts_its_ports_and_their_groups(tmp_path: Path) -> None:
     node = copy_of("fabric-node", tmp_path)
     slave = "sys/class/net/eno2/bonding_slave"
@@ -114,6 +131,26 @@ def test_an_interface_that_was_here_is_told_as_gone(tmp_path: Path) -> None:
     found = {one.interface: one for one in ethernet.read(host)}
     assert (found["eno3"].present, found["eno3"].operstate) == (False, "gone")
     assert "bond0.120" not in found
+
+
+def test_changes_count_on_but_not_those_of_a_driver_that_starts(tmp_path: Path) -> None:
+    node = copy_of("fabric-node", tmp_path)
+    seconds = 10_000.0
+    host = Host(node, live=False, clock=lambda: Instant("boot", seconds, seconds))
+    folder = "sys/class/net/eno3"
+
+    def counted(changes: int, index: int) -> int | None:
+        written(node, {f"{folder}/carrier_changes": f"{changes}", f"{folder}/ifindex": f"{index}"})
+        found = {one.interface: one for one in ethernet.read(host)}
+        return found["eno3"].link_changes_total
+
+    assert counted(12, 3) == 0
+    assert counted(15, 3) == 3
+    assert counted(2, 3) == 5  # a driver that resets it when it is taken down
+    assert counted(0, 8) == 5
+    assert counted(4, 8) == 5
+    seconds += 600
+    assert counted(6, 8) == 7
 
 
 INSIDE = """

@@ -154,7 +154,7 @@ class Node:
         self.root = copy_of(FABRIC, folder)
         self.seconds = 10_000.0
         self.host = Host(
-            self.root, live=False, clock=lambda: Instant("boot", self.seconds, self.seconds)
+            self.root, live=True, clock=lambda: Instant("boot", self.seconds, self.seconds)
         )
 
     def look(self, after: float = 10.0, **counters: str) -> dict[str, infiniband.Port]:
@@ -193,6 +193,13 @@ def test_what_counter_state_and_carrier_tell_of_one_drop_is_one(node: Node) -> N
 def test_drops_between_two_looks_are_all_counted(node: Node) -> None:
     node.look(mlx5_0__link_downed="7")
     assert losses(node.look(30)) == [7, 0, 0, 0]
+
+
+def test_two_snapshots_far_apart_are_enough(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.look()
+    assert losses(node.look(120, mlx5_0__link_downed="7")) == [7, 0, 0, 0]
+    assert losses(node.look(120, mlx5_1__link_downed="1", mlx5_2__link_downed="2")) == [7, 0, 0, 0]
 
 
 def test_a_counter_at_its_maximum_leaves_the_carrier_to_count(node: Node) -> None:
@@ -296,6 +303,8 @@ def test_errors_are_asked_for_once_a_minute_and_lost_links_each_time(node: Node)
     ports = node.look(10, mlx5_0__symbol_error="5", mlx5_0__link_downed="1")
     assert (ports["mlx5_0"].symbol_errors_total, ports["mlx5_0"].link_downed_total) == (0, 1)
     assert node.look(50)["mlx5_0"].symbol_errors_total == 5
+    node.host.visiting = True  # a person who looks twice within seconds
+    assert node.look(10, mlx5_0__symbol_error="6")["mlx5_0"].symbol_errors_total == 6
 
 
 def test_virtual_functions_are_left_out(tmp_path: Path) -> None:

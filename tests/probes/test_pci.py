@@ -175,12 +175,40 @@ def test_a_port_of_a_bond_shares_the_rdma_device_of_the_other(node: Node) -> Non
     assert node.look().rdma is None
 
 
+def test_a_card_whose_driver_makes_one_device_of_two_ports_is_whole(node: Node) -> None:
+    files: dict[str, str | bytes] = {
+        f"{BUS}/0000:a1:00.{function}/{file}": text
+        for function in (0, 1)
+        for file, text in (("class", "0x020000"), ("vendor", "0x15b3"), ("device", "0x1021"))
+    }
+    for number in (1, 2):
+        files[f"{BUS}/0000:a1:00.0/infiniband/mlx5_8/ports/{number}/state"] = "4: ACTIVE"
+    written(node.root, files)
+    for function in (0, 1):
+        driver = node.root / BUS / f"0000:a1:00.{function}/driver"
+        driver.symlink_to("../../drivers/mlx5_core")
+    assert [node.look(f"0000:a1:00.{function}").rdma for function in (0, 1)] == [True, None]
+
+
 def test_a_device_in_the_hands_of_a_virtual_machine_owes_no_rdma(node: Node) -> None:
     node.look()
     (node.root / HCA / "driver").unlink()
     (node.root / HCA / "driver").symlink_to("../../../../bus/pci/drivers/vfio-pci")
     shutil.rmtree(node.root / HCA / "infiniband")
     assert (node.look().rdma, node.look().rdma_before) == (None, False)
+
+
+def test_adapters_that_are_no_infiniband_offer_rdma_too(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        f"{BUS}/0000:05:00.0/class": "0x020800",
+        f"{BUS}/0000:06:00.0/class": "0x020000",
+        f"{BUS}/0000:06:00.0/infiniband/efa_0/ports/1/state": "4: ACTIVE",
+    }
+    root = written(tmp_path, files)
+    (root / BUS / "0000:05:00.0/driver").symlink_to("../../drivers/hfi1")
+    (root / BUS / "0000:06:00.0/driver").symlink_to("../../drivers/efa")
+    found = [(one.kind, one.driver, one.rdma) for one in pci.read(host_of(root))]
+    assert found == [("hca", "hfi1", False), ("nic", "efa", True)]
 
 
 def test_a_nic_of_a_virtual_machine_has_its_interface_one_step_further(tmp_path: Path) -> None:
