@@ -8,6 +8,8 @@ COMMANDS = {
     "status": "where the node stands, and what happens next",
     "explain": "what a check, rule, remediation or Xid means, and where each key comes from",
     "lint": "find mistakes in the shipped files and the site's",
+    "profile": "learn what a node of this kind is made of, or hold this one against it",
+    "record": "make a recording of this node that `check --root` reads; no secrets in it",
     "run": "start daemon, prober and helper where there is no systemd",
     "hold": "have this node left alone",
     "release": "end a hold or a quarantine",

@@ -12,7 +12,7 @@ from hpcdoctor.model.text import visible
 USAGE = 64
 
 
-def _folder(text: str) -> Path:
+def folder(text: str) -> Path:
     """A folder that is named but not there is a slip of the hand, not a wish for the defaults."""
     path = Path(text)
     if path == CONFIGURATION:
@@ -39,7 +39,7 @@ def make_parser(command: str, description: str) -> Parser:
     parser = Parser(prog=f"hpcdoctor {command}", description=description, allow_abbrev=False)
     parser.add_argument(
         "--config",
-        type=_folder,
+        type=folder,
         default=CONFIGURATION,
         metavar="FOLDER",
         help=f"where hpcdoctor.yaml and the site's own files are (default: {CONFIGURATION})",

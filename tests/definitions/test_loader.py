@@ -167,7 +167,7 @@ def test_a_profile_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
     text = "memory: {total_bytes: 2000000000000}\ninfiniband: null\ngpu: {count: 4}\n"
     site = written(tmp_path, {"profiles/h100x8.yaml": text})
     profile = load_profile("h100x8", site)
-    assert profile["memory"] == {"total_bytes": 2000000000000}
+    assert profile["memory"] == {"ecc": True, "total_bytes": 2000000000000}
     assert profile["infiniband"] is None
     assert (profile["gpu"]["count"], profile["cpu"]["governor"]) == (4, "performance")
     assert mistakes(site, "h100x8") == []
