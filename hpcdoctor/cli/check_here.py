@@ -165,6 +165,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     host = Host.this_machine()
     host.visiting = True
     host.extra_mounts = mounts_of(knowledge.profile)
+    host.profile = knowledge.profile
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
     probes = sorted({check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:
@@ -199,6 +200,7 @@ def _elsewhere(
         now = Instant(boot_id, 86400.0 + number * (apart or 10.0), now.wall)
         host = Host.recorded(root, now)
         host.memory = memory
+        host.profile = knowledge.profile
         for look in read_here(probes, host, DEADLINE_SECONDS):
             judge.judge(_as_sent(look))
     for path in logs:

@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
     profile = load_profile(settings.profile, options.config)
     mounts = [str(mount) for mount in profile.get("mounts", [])]
     host = Host.this_machine()
+    host.profile = profile
     host.accept_user_kernel_log = options.accept_user_kernel_log
     users = daemon_user(settings, options.user) | {os.geteuid()}
     listener = listening_socket(settings.prober_socket)

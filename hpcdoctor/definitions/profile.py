@@ -87,6 +87,34 @@ class Versions(_Section, frozen=True, kw_only=True):
     bios: list[str] | None = None
 
 
+class Services(_Section, frozen=True, kw_only=True):
+    """The services that have to run."""
+
+    units: list[str] | None = None  # systemd units: "slurmd.service"; they may be restarted
+
+
+class Processes(_Section, frozen=True, kw_only=True):
+    """Programs that have to run, or must not."""
+
+    wanted: list[str] | None = None  # by the kernel's name of them: "slurmd", at most 15 letters
+    forbidden: list[str] | None = None
+
+
+class Names(_Section, frozen=True, kw_only=True):
+    """How people are found by their names."""
+
+    user: str | None = None  # one that only the name service knows, not /etc/passwd
+
+
+class System(_Section, frozen=True, kw_only=True):
+    """How the system is set up."""
+
+    sysctl: list[str] | None = None  # "vm.zone_reclaim_mode=0"; compared word by word
+    command_line: list[str] | None = None  # words of the kernel's: "numa_balancing=disable"
+    modules: list[str] | None = None  # of the kernel, that have to be loaded: "lustre"
+    release: str | None = None  # of the operating system: "debian 12", "rocky 9.4"
+
+
 Fact = str | bool | int | float | list[str]
 
 
@@ -101,6 +129,10 @@ class Profile(_Section, frozen=True, kw_only=True):
     ethernet: Ethernet | None = None
     storage: Storage | None = None
     versions: Versions | None = None
+    services: Services | None = None
+    processes: Processes | None = None
+    names: Names | None = None
+    system: System | None = None
     mounts: list[str] = []  # mount points that have to be there, besides those of /etc/fstab
     site: dict[str, Fact] = {}  # for a site's own checks, as `profile.site.NAME`
 
@@ -141,3 +173,10 @@ def mounts_of(profile: Mapping[str, object]) -> list[str]:
     """Return the mount points that a profile, as loaded, names."""
     mounts = profile.get("mounts")
     return [str(mount) for mount in mounts] if isinstance(mounts, list) else []
+
+
+def list_of(profile: Mapping[str, object], section: str, key: str) -> list[str]:
+    """Return a list of texts that a profile, as loaded, has under `section.key`; else none."""
+    inside = profile.get(section)
+    found = inside.get(key) if isinstance(inside, Mapping) else None
+    return [str(each) for each in found] if isinstance(found, list) else []

@@ -197,5 +197,13 @@ SOURCES: dict[str, Source] = {
 # Keys that no machine can tell, and why.
 NOT_LEARNT = {
     "profile": "the name that you give it",
+    "services.units": "which of them a node needs is the site's to say",
+    "processes.wanted": "which of them a node needs is the site's to say",
+    "processes.forbidden": "what must not run is the site's to say",
+    "names.user": "a person's name is never a fact",
+    "system.sysctl": "which of a thousand settings matter is the site's to say",
+    "system.command_line": "which of its words matter is the site's to say",
+    "system.modules": "which of them a node needs is the site's to say",
+    "system.release": "an update would make every node differ; write it where that is wanted",
     "site": "facts for the site's own checks, which only the site knows",
 }

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,13 @@ class Host:
         self.clock = clock
         self.memory: dict[str, Any] = {}
         self.extra_mounts: list[str] = []
+        # What the profile says, for probes that look only at what it names.
+        self.profile: Mapping[str, Any] = {}
         self.visiting = False  # one look by a person: nothing is left behind on any mount
         # Only for tests end to end: believe what a process wrote to /dev/kmsg from now on.
         self.accept_user_kernel_log = False
 
-    def run(self, arguments: Sequence[str], timeout_seconds: float) -> Ran:
+    def run(self, arguments: Sequence[str], timeout_seconds: float, input_text: str = "") -> Ran:
         """Run a tool of the system without a shell and return how it ended.
 
         Only for probes with a child of their own, since any tool may hang: the child is killed
@@ -66,7 +68,7 @@ class Host:
         try:
             ran = subprocess.run(  # noqa: S603 - arguments of ours, no shell, a tool of the system
                 [program, *arguments[1:]],
-                stdin=subprocess.DEVNULL,
+                input=input_text.encode(),
                 capture_output=True,
                 timeout=timeout_seconds,
                 check=False,

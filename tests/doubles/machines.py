@@ -1,6 +1,7 @@
 """How does a test change one file of a recorded machine? It gets a copy of its own."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpcdoctor.model.instant import Instant
@@ -13,7 +14,7 @@ def copy_of(name: str, folder: Path) -> Path:
     return shutil.copytree(NODES / name, folder / name.replace("/", "-"), symlinks=True)
 
 
-def written(folder: Path, files: dict[str, str | bytes]) -> Path:
+def written(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write the files below the folder, which becomes a machine; return it."""
     for path, content in files.items():
         file = folder / path

@@ -30,6 +30,7 @@ class Machine:
             shutil.copytree(NODES / story.node, self.root, symlinks=True)
         self.moment = 0.0
         self.boots = 1
+        self._profile = story.profile
         self.host = self._booted()
         self._booted_at = -BOOTED_SECONDS
         self._sequence = 0
@@ -63,7 +64,9 @@ class Machine:
 
     def _booted(self) -> Host:
         files.confine(self.root.resolve())
-        return Host(self.root.resolve(), live=False, clock=lambda: self.now)
+        host = Host(self.root.resolve(), live=False, clock=lambda: self.now)
+        host.profile = self._profile
+        return host
 
     def _write_boot_id(self) -> None:
         self._write(BOOT_ID, f"boot-{self.boots}\n")
