@@ -14,6 +14,7 @@ from hpcdoctor.checks.causes import ANYWHERE, Link
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check, duration
 from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
+from hpcdoctor.definitions.command import Command, problems_of
 from hpcdoctor.definitions.loader import (
     SETTINGS_FILE,
     Defined,
@@ -42,6 +43,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     checks: dict[str, CompiledCheck]
     rules: dict[str, Rule]
     remediations: dict[str, Remediation]
+    commands: dict[str, Command]
     profile: dict[str, Any]
     probes: dict[str, Probe]
 
@@ -98,6 +100,8 @@ def resolve(
     if only is None:
         for check in checks.values():
             problems += _explanation_problems(definitions, check, checks)
+    for command in definitions.commands.values():
+        problems += problems_of(command.value, command.source)
     for rule in definitions.rules.values():
         problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
@@ -114,6 +118,7 @@ def resolve(
         checks=checks,
         rules={name: d.value for name, d in definitions.rules.items() if d.value.enabled},
         remediations={name: d.value for name, d in definitions.remediations.items()},
+        commands={n: d.value for n, d in definitions.commands.items() if d.value.enabled},
         profile=plain(definitions.profile) if definitions.profile else {},
         probes=probes,
     )

@@ -15,6 +15,7 @@ from hpcdoctor.checks.judge import Judge
 from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, terminal_width, wants_colour
 from hpcdoctor.cli.check import from_daemon
 from hpcdoctor.cli.parser import Parser, make_parser
+from hpcdoctor.definitions.command import declared
 from hpcdoctor.definitions.loader import load_definitions, load_settings
 from hpcdoctor.definitions.mistake import did_you_mean
 from hpcdoctor.definitions.profile import mounts_of
@@ -166,6 +167,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     host.visiting = True
     host.extra_mounts = mounts_of(knowledge.profile)
     host.profile = knowledge.profile
+    host.commands = declared(knowledge.commands)
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
     probes = sorted({check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:

@@ -15,7 +15,15 @@ NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 LONGEST_NAME = 60  # it has to fit into the reason line at a scheduler
 DEEPEST = 5
 # What a site's folder may hold, so that a misspelt one is not passed over in silence.
-KNOWN = ("hpcdoctor.yaml", "checks", "rules", "remediations", "profiles", "catalogs")
+KNOWN = (
+    "hpcdoctor.yaml",
+    "checks",
+    "rules",
+    "remediations",
+    "profiles",
+    "catalogs",
+    "commands",
+)
 
 
 def read_folder(

@@ -12,6 +12,7 @@ import msgspec
 
 from hpcdoctor.definitions.catalog import Catalog
 from hpcdoctor.definitions.check import Check
+from hpcdoctor.definitions.command import Command
 from hpcdoctor.definitions.convert import convert
 from hpcdoctor.definitions.folder import find_strays, read_file, read_folder
 from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean, raise_all
@@ -41,6 +42,7 @@ class Definitions(msgspec.Struct, frozen=True):
     rules: dict[str, Defined[Rule]]
     remediations: dict[str, Defined[Remediation]]
     catalogs: dict[str, Defined[Catalog]]
+    commands: dict[str, Defined[Command]]
     profile: Located | None
     problems: list[DefinitionError]
     # Names of files that are there and could not be used: who refers to them made no mistake.
@@ -95,10 +97,19 @@ def load_definitions(
         rules=load("rules", "rule", Rule, nothing),
         remediations=load("remediations", "remediation", Remediation, nothing),
         catalogs=load("catalogs", "catalog", Catalog),
+        commands=load("commands", "command", Command),
         profile=_load_profile(profile, configuration, problems) if profile else None,
         problems=problems,
         broken=frozenset(broken),
     )
+
+
+def load_commands(configuration: Path = CONFIGURATION) -> dict[str, Defined[Command]]:
+    """Return the site's own programs; raise DefinitionError where a file is wrong."""
+    problems: list[DefinitionError] = []
+    found = _load_kind("commands", "command", Command, configuration, problems, set(), None)
+    raise_all(problems)
+    return found
 
 
 def load_profile(name: str | None, configuration: Path = CONFIGURATION) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Host:
         self.extra_mounts: list[str] = []
         # What the profile says, for probes that look only at what it names.
         self.profile: Mapping[str, Any] = {}
+        # The site's own programs, by name: what probes/command.py runs.
+        self.commands: Mapping[str, Any] = {}
         self.visiting = False  # one look by a person: nothing is left behind on any mount
         # Only for tests end to end: believe what a process wrote to /dev/kmsg from now on.
         self.accept_user_kernel_log = False

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ ASKED = (
 )
 
 
-def with_profile(folder: Path, files: dict[str, str], profile: dict[str, object]) -> Host:
+def with_profile(folder: Path, files: Mapping[str, str], profile: Mapping[str, object]) -> Host:
     host = host_of(written(folder, dict(files)))
     host.profile = profile
     return host
