@@ -22,9 +22,9 @@ class Gpu(_Section, frozen=True, kw_only=True):
     pci_addresses: list[str] | None = None  # "0000:3b:00": the place of each, so that one is named
     memory_bytes: int | None = None  # of each, as NVML has it; 5 % less is tolerated
     nvlinks: int | None = None  # of each, that have to be up
-    ecc: bool | None = None
-    persistence: bool | None = None
-    mig: bool | None = None
+    ecc: bool | None = None  # whether their memory corrects errors
+    persistence: bool | None = None  # whether the driver stays loaded when nobody uses them
+    mig: bool | None = None  # whether they are cut into instances
     compute_mode: str | None = None  # "default", "exclusive process", "prohibited"
     power_limit_watts: float | None = None  # of each; 2 % less is tolerated
     vbios_versions: list[str] | None = None  # those that are allowed
@@ -78,13 +78,13 @@ class Storage(_Section, frozen=True, kw_only=True):
 class Versions(_Section, frozen=True, kw_only=True):
     """Which versions are allowed; what is left out may be any."""
 
-    kernel: list[str] | None = None
-    nvidia_driver: list[str] | None = None
-    network_driver: list[str] | None = None
-    ofed: list[str] | None = None
-    lustre: list[str] | None = None
+    kernel: list[str] | None = None  # as `uname -r` has it
+    nvidia_driver: list[str] | None = None  # "550.90.07"
+    network_driver: list[str] | None = None  # of the adapters, where it has a version
+    ofed: list[str] | None = None  # "MLNX_OFED_LINUX-23.10-1.1.9.0"
+    lustre: list[str] | None = None  # of the client
     hca_firmware: list[str] | None = None  # board and version: "MT_0000000838 28.39.1002"
-    bios: list[str] | None = None
+    bios: list[str] | None = None  # of the board
 
 
 class Services(_Section, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class Processes(_Section, frozen=True, kw_only=True):
     """Programs that have to run, or must not."""
 
     wanted: list[str] | None = None  # by the kernel's name of them: "slurmd", at most 15 letters
-    forbidden: list[str] | None = None
+    forbidden: list[str] | None = None  # as `wanted`; a warning at most
 
 
 class Names(_Section, frozen=True, kw_only=True):

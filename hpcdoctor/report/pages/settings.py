@@ -53,7 +53,7 @@ def _table(shape: Shape) -> str:
     rows = ["| key | default | |", "|---|---|---|"]
     for field in msgspec.structs.fields(shape):
         name = field.encode_name
-        about = notes.get(name, "")
+        about = notes.get(field.name, "")
         if name in sections:
             about = about or f"see below: {(sections[name].__doc__ or '').splitlines()[0]}"
         else:
