@@ -251,7 +251,9 @@ class Pipeline:
 
     def _note(self, changes: list[Change], inputs: list[Input], now: Instant) -> None:
         """Remember what rules may count or ask for."""
-        opened = [opening(each.finding) for each in changes if each.kind == "opened"]
+        # Where one job has the node to itself, what happens here happened to it.
+        alone = self.jobs[0] if self.jobs is not None and len(self.jobs) == 1 else ""
+        opened = [opening(each.finding, alone) for each in changes if each.kind == "opened"]
         if opened:
             self.openings = trimmed([*self.openings, *opened], now)
             self._openings_changed = True

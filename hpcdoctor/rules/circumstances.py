@@ -120,12 +120,11 @@ class Told(msgspec.Struct, frozen=True):
         return Unknown("a rule has no windows")
 
 
-def opening(finding: Finding) -> Opening:
+def opening(finding: Finding, only_job: str = "") -> Opening:
+    """Return what is remembered of it; `only_job` is the one that has the node to itself."""
     values = finding.evidence[-1].values if finding.evidence else {}
-    job = values.get("job")
-    return Opening(
-        finding.check, finding.subject, finding.verdict, finding.since, str(job) if job else ""
-    )
+    job = values.get("job") or only_job
+    return Opening(finding.check, finding.subject, finding.verdict, finding.since, str(job))
 
 
 def trimmed(openings: Sequence[Opening], now: Instant) -> list[Opening]:

@@ -136,7 +136,7 @@ def is_alive(pid: int) -> bool:
 
 
 def capability_mask(names: list[str]) -> int:
-    numbers = {"dac_read_search": 2, "sys_ptrace": 19, "syslog": 34}
+    numbers = {"dac_read_search": 2, "fowner": 3, "sys_ptrace": 19, "syslog": 34}
     return sum(1 << numbers[name] for name in names)
 
 

@@ -52,6 +52,7 @@ class Story:
         self.unverified = "not looked at yet"
         self.why_no_repair = ""
         self.maintenance = ""
+        self.losses = 1  # of the store, for names that stay apart
         self.ids = iter(f"k{number:03d}" for number in range(1000))
 
     def happens(self, event: Input) -> list[Ask]:

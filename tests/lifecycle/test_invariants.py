@@ -10,7 +10,7 @@ from hpcdoctor.definitions.remediation import Disrupts
 from hpcdoctor.lifecycle.inputs import Facts
 from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Want
-from hpcdoctor.model.node import State
+from hpcdoctor.model.node import Node, State
 from tests.lifecycle.story import IDLE, LOST, Story
 
 PERSON = "alice: disk swap"
@@ -159,6 +159,18 @@ class AnyStory(RuleBasedStateMachine):
     def a_reboot(self) -> None:
         self.story.reboot()
         self.story.start()
+
+    @rule()
+    def the_store_is_lost(self) -> None:
+        """Everything that was known is gone; what stands at the scheduler is all there is."""
+        story = self.story
+        # Only looks at the scheduler could be asked under a name again, and those do no harm; here
+        # the names stay apart, so that an answer finds its question.
+        story.now = story.now.plus(100)
+        fresh = Node("n1", State.HEALTHY, story.now, "nothing is known to be wrong")
+        story.node = structs.replace(fresh, asked=len(story.asked) + 1000 * story.losses)
+        story.losses += 1
+        story.start(empty_store=True)
 
     @rule()
     def a_person_drains(self) -> None:
