@@ -3,7 +3,7 @@
 Source:  /proc/PID/stat of every process, once a look; /proc/PID/wchan of those that wait
 Units:   seconds, as far as successive looks have seen them
 Cost:    some ten microseconds a process (class a): looked at once a minute
-Absent:  never on Linux
+Absent:  in a recording that holds no process
 Trust:   any user can make a process wait, or a name: nothing here is more than a warning but for
          what the profile wants
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpcdoctor.definitions.profile import list_of
-from hpcdoctor.model.reading import Reading
+from hpcdoctor.model.reading import Absent, Reading
 from hpcdoctor.model.text import visible
 from hpcdoctor.probes.files import list_names, read_int_or_none, read_text_or_none
 from hpcdoctor.probes.host import Host
@@ -45,6 +45,8 @@ class _Seen(NamedTuple):
 
 def read(host: Host) -> list[Processes]:
     seen = [row for row in map(_stat, _folders(host.root)) if row is not None]
+    if not seen:
+        raise Absent("no process can be seen here")
     since = _since(host, seen)
     by_pid = {row.pid: row for row in seen}
     zombies = [row for row in seen if row.state == "Z"]

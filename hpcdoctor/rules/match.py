@@ -18,8 +18,8 @@ def match(
         fits = about_finding(when.where)
         findings = [finding for finding in findings if fits.evaluate(Told(finding)) is True]
     groups = _together(when, findings)
-    if here is None:
-        return groups
+    if here is None:  # nothing is known of the past: what would have to be counted does not match
+        return groups if when.times <= 1 and when.condition is None else []
     if when.condition is not None and condition(when.condition).evaluate(here) is not True:
         return []
     seconds = parse_duration(when.hold)

@@ -23,6 +23,7 @@ from hpcdoctor.prober.local import read_recorded
 from hpcdoctor.probes import registry
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Shape, Stream
+from hpcdoctor.rules.circumstances import Circumstances, Opening, opening
 from hpcdoctor.rules.decide import decide
 from tests.scenarios.machine import BOOTED_SECONDS, Machine
 from tests.scenarios.story import Happening, Story, seconds, shown
@@ -110,6 +111,7 @@ def judge(
     judging = Judge(checks, story.profile, history=History())
     boot_id = rounds[0].now.boot_id
     decided = ""
+    openings: list[Opening] = []
     for each in rounds:
         if each.now.boot_id != boot_id:  # the daemon goes on with what its store holds
             boot_id = each.now.boot_id
@@ -122,7 +124,9 @@ def judge(
         changes += judging.tick(each.now)
         changes += judging.explain()
         lines += [_told(each.moment, change) for change in changes if change.kind != "counted"]
-        asked = _decision(rules, list(judging.findings.values()))
+        openings += [opening(change.finding) for change in changes if change.kind == "opened"]
+        here = Circumstances(now=each.now, openings=openings)
+        asked = _decision(rules, list(judging.findings.values()), here)
         if asked != decided:
             lines.append(f"{shown(each.moment)} decided {asked or 'nothing'}")
             decided = asked
@@ -139,8 +143,8 @@ def _told(moment: float, change: Change) -> str:
     return f"{shown(moment)} {change.kind} {what}{text}"
 
 
-def _decision(rules: Mapping[str, Rule], findings: list[Finding]) -> str:
-    decided = decide(rules, findings, Mode.ACT)
+def _decision(rules: Mapping[str, Rule], findings: list[Finding], here: Circumstances) -> str:
+    decided = decide(rules, findings, Mode.ACT, here)
     asked = [
         f"{decision.want.value} by {decision.rule} ({mode})"
         for mode, decision in (("act", decided.act), ("shadow", decided.shadow))

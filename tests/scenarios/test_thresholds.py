@@ -1,6 +1,6 @@
 """Does some story turn red when a shipped threshold is doubled or halved?
 
-Half of the mutants each, by name, in `make test`; all of them in `make soak`.
+A quarter of the mutants, by name, in `make test`; all of them in `make soak`.
 """
 
 import zlib
@@ -33,7 +33,7 @@ def survivors(name: str, shipped: Shipped, looked: Looked, *, all_of_them: bool)
 
 
 def is_sampled(name: str, mutant: Mutant) -> bool:
-    return zlib.crc32(f"{name} {mutant.what}".encode()) % 2 == 0
+    return zlib.crc32(f"{name} {mutant.what}".encode()) % 4 == 0
 
 
 def outcome(
