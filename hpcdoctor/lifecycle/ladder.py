@@ -28,6 +28,8 @@ def next_rung(node: Node, now: Instant, context: Context) -> tuple[str | None, s
             reasons.append(f"{name} has had its try")
             continue
         reason = why_not_repair(node, name, now, context)
+        if reason is None and node.quarantine is None and disrupts(context.remediations.get(name)):
+            reason = f"{name} disrupts, and the node is not drained by hpcdoctor"
         if reason is None:
             return name, ""
         reasons.append(reason)

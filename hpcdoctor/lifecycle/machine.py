@@ -13,6 +13,7 @@ same one. What the scheduler answers is in answers.py, what a repair goes throug
 from typing import assert_never
 
 from hpcdoctor.lifecycle import answers, ladder, repair
+from hpcdoctor.lifecycle.answers import LATE_SECONDS
 from hpcdoctor.lifecycle.inputs import (
     Acknowledge,
     Answered,
@@ -97,6 +98,10 @@ def why_not_drain(node: Node, context: Context) -> str | None:
 def _started(node: Node, event: Started, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     if node.state is State.REMEDIATING:
         node = repair.after_restart(node, now, context)
+    if event.empty_store or node.late_until is not None:
+        # What was asked for, by the store that was lost perhaps, may still be carried out by a
+        # frozen controller. The hour begins anew: across a boot only a clock that steps tells it.
+        node = change(node, late_until=now.plus(LATE_SECONDS))
     if event.empty_store or node.pending is not None or node.quarantine is not None:
         # Unknown: read it back before anything else is done.
         return look_at_scheduler(change(node, pending=None))

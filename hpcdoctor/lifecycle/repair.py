@@ -51,6 +51,8 @@ def why_not_order(node: Node, name: str, now: Instant, context: Context) -> str 
         return f"something is under way on this node: {node.because}"
     if node.hold is not None:
         return f"held by {node.hold.who}: {node.hold.why}; lift the hold first"
+    if node.releasing is not None:
+        return f"the node is being put back, as {node.releasing.who} asked"
     if node.state in (State.WAITING, State.DRAINING, State.VERIFYING):
         return f"the node is {node.state.value}: {node.because}"
     if reason := why_not_repair(node, name, now, context):
@@ -98,8 +100,11 @@ def ended(
     """Return the node after its remediation has ended, one way or the other."""
     node = note(node, result.result.value, result.message, now)
     name = last_name(node)
+    if node.releasing is not None and node.quarantine is None:
+        return out_of_repair(node, now, context), []
     if node.releasing is not None:
-        return ask_for_resume(node) if node.quarantine else (out_of_repair(node, now, context), [])
+        because = f"{name} has ended ({result.result.value}); {node.releasing.who} had released it"
+        return ask_for_resume(enter(node, State.DRAINED, because, now))
     match result.result:
         case Result.DONE:
             return verify(node, f"{name} is done; verifying", now, context), []

@@ -310,3 +310,15 @@ def test_in_a_maintenance_window_no_rung_is_climbed() -> None:
     story.maintenance = ""
     go_on(story)
     assert story.state() is State.REMEDIATING
+
+
+def test_a_release_during_a_repair_waits_for_its_end_and_is_no_repair_itself() -> None:
+    story = drained()
+    story.release()
+    story.answer(Result.FAILED)
+    assert story.state() is State.DRAINED
+    assert story.pending.operation is Operation.RESUME
+    story.answer(Result.NO_ANSWER)
+    assert story.state() is State.DRAINED
+    context = Context("k000", 0.5, remediations=dict(LADDER))
+    assert "is being put back" in (why_not_order(story.node, "reset", story.now, context) or "")
