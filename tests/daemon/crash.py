@@ -6,6 +6,7 @@ the scheduler and the helper, which live on while the daemon dies.
 
 import asyncio
 import json
+import random
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -98,6 +99,7 @@ class World:
     """What outlives the daemon: the machine, its scheduler, the helper's books, the clock."""
 
     def __init__(self, folder: Path, known: Knowledge, helps: str, crash_at: set[int]) -> None:
+        random.seed(1)  # the jitter of retries: the same boundaries in every run
         self.folder = folder
         self.known = known
         self.helps = helps  # which remediation mends the fault
