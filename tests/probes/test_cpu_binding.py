@@ -802,6 +802,7 @@ def jobs() -> Iterator[Jobs]:
 
 
 @pytest.mark.real
+@pytest.mark.soak  # wants a machine that is otherwise quiet
 def test_real_processes_in_the_cgroups_of_jobs_are_judged_right(jobs: Jobs) -> None:
     memory = {job: jobs.cgroup("memory", job) for job in ("990001", "990002", "990003")}
     cpuset = {job: jobs.cgroup("cpuset", job) for job in ("990001", "990002")}
