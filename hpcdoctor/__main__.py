@@ -9,6 +9,7 @@ COMMANDS = {
     "explain": "what a check, rule, remediation or Xid means, and where each key comes from",
     "lint": "find mistakes in the shipped files and the site's",
     "profile": "learn what a node of this kind is made of, or hold this one against it",
+    "gate": "whether a job may start on this node, as Slurm's Prolog is told",
     "record": "make a recording of this node that `check --root` reads; no secrets in it",
     "run": "start daemon, prober and helper where there is no systemd",
     "hold": "have this node left alone",

@@ -18,6 +18,7 @@ from hpcdoctor.daemon.answers import Answers
 from hpcdoctor.daemon.control import Control
 from hpcdoctor.daemon.durable import why_not_durable
 from hpcdoctor.daemon.evidence import SCENE, Evidence
+from hpcdoctor.daemon.gate import GateKeeper, gate_of
 from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline
@@ -105,7 +106,8 @@ class Daemon:
             settings, self.topics, self.store, self.pipeline, self.readings, self.executor
         )
         self.control = Control(settings.control_socket, self.answers.respond, os.geteuid())
-        self.pipeline.on_commit += [self.performer.wake, self.outlet.wake]
+        self.gate = GateKeeper(Path(settings.run_directory))
+        self.pipeline.on_commit += [self.performer.wake, self.outlet.wake, self._keep_gate]
 
     async def run(self) -> None:
         """Run all parts; a bug in one ends them all, and systemd starts us again."""
@@ -118,6 +120,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._keep_gate()
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(part, name=name)
@@ -163,10 +166,16 @@ class Daemon:
             if self.pipeline.trouble:
                 await self.pipeline.retry()
             await self.outlet.tick()
+            self._keep_gate()
             if self.pipeline.progress != progress:  # each tick is a turn: a stuck one is not alive
                 progress = self.pipeline.progress
                 systemd.alive()
             systemd.status(f"{self.pipeline.node.state.value}: {self.pipeline.node.because}")
+
+    def _keep_gate(self) -> None:
+        settings, node = self.known.settings, self.pipeline.node
+        gate = gate_of(node, settings.mode, settings.authority, self.clock(), os.getpid())
+        self.gate.keep(gate, self.pipeline.progress)
 
     def _knowledge(self) -> Knowledge:  # of the configuration in force
         return self.known
@@ -197,7 +206,14 @@ class Daemon:
         if not self.readings.connected:
             notices.append("the prober does not answer: nothing new is measured")
         notices += [
-            n for n in (self.pipeline.trouble, self.reload_trouble, self.store.rebuilt) if n
+            n
+            for n in (
+                self.pipeline.trouble,
+                self.reload_trouble,
+                self.store.rebuilt,
+                self.gate.trouble,
+            )
+            if n
         ]
         return notices + self.outlet.notices()
 

@@ -65,6 +65,32 @@ def users_with_processes(root: Path) -> set[int]:
     return users
 
 
+def processes_of(root: Path, user: int) -> list[int]:
+    """Return the process ids that belong to this user."""
+    found = []
+    for name in list_names(root / "proc"):
+        if name.isdigit():
+            try:
+                if (root / "proc" / name).lstat().st_uid == user:
+                    found.append(int(name))
+            except OSError:  # gone meanwhile
+                continue
+    return found
+
+
+def belongings(root: Path, user: int) -> list[str]:
+    """Say what of shared memory belongs to this user; nobody of his is asked whether he lives."""
+    said = []
+    files = [n for key, n in _files(root / "dev/shm", set()).items() if key[0] == user]  # noqa: S108
+    if files:
+        said.append(f"{len(files)} files with {sum(files)} bytes in /dev/shm")
+    table = read_text_or_none(root / "proc/sysvipc/shm") or ""
+    segments = [size for key, size in _segments(table, set()).items() if key[0] == user]
+    if segments:
+        said.append(f"{len(segments)} System V segments with {sum(segments)} bytes")
+    return said
+
+
 def _files(folder: Path, living: set[int]) -> dict[tuple[int, str], int]:
     """Return the bytes of each file of a user who is gone; what is allocated, not what is said."""
     found = {}

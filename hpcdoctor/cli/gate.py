@@ -1,0 +1,102 @@
+"""`hpcdoctor gate`: may a job start on this node, and how is that known?
+
+The same answer as `hpcdoctor-gate` gives to Slurm's Prolog, for people, with its reasons.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from hpcdoctor.cli.parser import make_parser
+from hpcdoctor.definitions.loader import load_settings
+from hpcdoctor.model import gate
+from hpcdoctor.model.gate import Answer, Reading
+from hpcdoctor.probes.host import Host
+
+CODES = {Answer.OPEN: 0, Answer.CLOSED: 1, Answer.UNKNOWN: 3}
+LONGEST_FILE = 1024
+
+
+def main(arguments: list[str]) -> int:
+    parser = make_parser(
+        "gate",
+        "Say whether a job may start on this node. Exit codes: 0 open, 1 closed, 3 cannot know.",
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.gate/1")
+    parser.add_argument("--file", type=Path, help="default: `gate` in the run directory")
+    parser.add_argument(
+        "--after-job",
+        metavar="JOB",
+        help="as Epilog: name what this job has left behind; exit 1 where it has",
+    )
+    parser.add_argument("--user", type=int, metavar="UID", help="whose job that was")
+    options = parser.parse_args(arguments)
+    if options.after_job is not None:
+        if options.user is None:
+            parser.error("--after-job wants --user, the number of the job's user")
+        from hpcdoctor.cli.after_job import say_what_is_left
+
+        return say_what_is_left(options.after_job, options.user)
+    path = options.file or Path(load_settings(options.config).run_directory) / gate.FILE
+    reading = read(path, Host.this_machine())
+    if options.json:
+        print(json.dumps(_document(reading, path)))
+    else:
+        sys.stdout.write(_text(reading, path, Host.this_machine()))
+    return CODES[reading.answer]
+
+
+def read(path: Path, host: Host) -> Reading:
+    """Return the answer of the file, as a Prolog would get it now."""
+    if not path.is_file():
+        why = f"missing: there is no {path}; no doctor has run here since the machine started"
+        return Reading(Answer.UNKNOWN, why)
+    try:
+        with path.open("rb") as file:
+            text = file.read(LONGEST_FILE).decode("ascii", errors="replace")
+    except OSError as error:
+        return Reading(Answer.UNKNOWN, f"broken: {path} cannot be read: {error.strerror}")
+    said = gate.parse(text)
+    if said is None:
+        return Reading(Answer.UNKNOWN, f"broken: the line in {path} is not in its grammar")
+    now = host.clock()
+    alive = Path(f"/proc/{said.process}").is_dir()
+    return gate.judge(said, now.boot_id, int(now.boottime), alive=alive)
+
+
+def _document(reading: Reading, path: Path) -> dict[str, object]:
+    said = reading.gate
+    return {
+        "schema": "hpcdoctor.gate/1",
+        "answer": reading.answer.value,
+        "why": reading.why,
+        "file": str(path),
+        "authority": said.authority if said else None,
+        "heartbeat_seconds": said.heartbeat_seconds if said else None,
+        "process": said.process if said else None,
+    }
+
+
+def _text(reading: Reading, path: Path, host: Host) -> str:
+    said = reading.gate
+    lines = {
+        Answer.OPEN: ["open: jobs may start here"],
+        Answer.CLOSED: [
+            f"closed: {reading.why}",
+            "          jobs do not start here until `hpcdoctor release --quarantine --why ...`",
+        ],
+        Answer.UNKNOWN: [
+            f"cannot know: {reading.why}",
+            "          jobs start here all the same; `hpcdoctor status` says how the doctor is",
+        ],
+    }[reading.answer]
+    lines.append(f"file      {path}")
+    if said is not None:
+        age = max(0, int(host.clock().boottime) - said.at_seconds)
+        beat = said.heartbeat_seconds
+        lines.append(
+            f"written   {age} s ago by process {said.process}, every {beat} s; "
+            f"after {gate.MISSED_BEATS * beat} s it counts no more"
+        )
+        lines.append(f"authority {said.authority}")
+    return "\n".join(lines) + "\n"
