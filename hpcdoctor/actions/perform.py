@@ -15,13 +15,17 @@ DO: dict[Operation, Callable[[Scheduler, Action], Outcome]] = {
     Operation.RESUME: lambda scheduler, action: scheduler.resume(
         action.mark, action.claimed_by, action.claimed_at
     ),
+    Operation.SIGNAL: lambda scheduler, action: scheduler.signal_jobs(action.mark),
+    Operation.REQUEUE: lambda scheduler, action: scheduler.requeue_jobs(action.mark, action.jobs),
 }
 
 
 def perform(action: Action, scheduler: Scheduler, remedies: Remedies | None = None) -> ActionResult:
     """Do it and return how it ended, always."""
     outcome = try_to(action, scheduler, remedies)
-    return ActionResult(action.id, action.operation, outcome.result, outcome.message, outcome.view)
+    return ActionResult(
+        action.id, action.operation, outcome.result, outcome.message, outcome.view, outcome.jobs
+    )
 
 
 def try_to(action: Action, scheduler: Scheduler, remedies: Remedies | None) -> Outcome:

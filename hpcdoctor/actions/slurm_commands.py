@@ -33,6 +33,7 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 NOT_ALLOWED = ("Invalid user id", "Permission denied", "Access/permission denied")
 CONFIGURATION = ("Could not establish a configuration source", "cannot stat file")
+UNREACHABLE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Unable to establish")
 STARTER_FAILED = (126, 127)  # env found no such program, or none that can be run
 
 
@@ -93,6 +94,28 @@ class Commands:
         if isinstance(problem, SchedulerRefused):
             raise problem
         return str(problem)
+
+    def squeue(self, form: str, states: str) -> str:
+        """Return what squeue prints of the jobs of this node, in this form."""
+        name = self.node_name()
+        argv = ["squeue", "--noheader", "--local", f"--nodelist={name}"]
+        finished = self._run([*argv, f"--states={states}", f"--format={form}"], READ_SECONDS)
+        if finished.status != 0:
+            raise trouble(finished, name)
+        return finished.out
+
+    def try_to(self, argv: Sequence[str]) -> str:
+        """Run one of Slurm's programs for one job; return "" or what it says against it.
+
+        Raise SchedulerUnavailable where the controller does not answer: then it is unknown.
+        """
+        finished = self._run(argv, WRITE_SECONDS)
+        if finished.status == 0:
+            return ""
+        said = f"{finished.out}\n{finished.err}"
+        if any(text in said for text in UNREACHABLE):
+            raise trouble(finished, self.node_name())
+        return last_line(finished)
 
     def count(self, node: SlurmNode) -> list[Partition]:
         """Return the size and our claims of each partition this node is in."""
@@ -157,8 +180,7 @@ class Commands:
 def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavailable:
     """Return what a failed call means: is it worth trying again?"""
     said = f"{finished.out}\n{finished.err}"
-    lines = [line.strip() for line in (finished.err or finished.out).splitlines() if line.strip()]
-    last = visible(lines[-1], 200) if lines else f"exit status {finished.status}"
+    last = last_line(finished)
     if "unge" in said or "authentication" in said:
         return SchedulerUnavailable(f"munge does not work here: {last}; look after munged")
     if f"Node {name} not found" in said or "Invalid node name specified" in said:
@@ -170,3 +192,9 @@ def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavai
     if finished.status in STARTER_FAILED:
         return SchedulerRefused(f"{last}; correct slurm.programs")
     return SchedulerUnavailable(f"Slurm's controller: {last}")
+
+
+def last_line(finished: Finished) -> str:
+    """Return the program's last word, which says most."""
+    lines = [line.strip() for line in (finished.err or finished.out).splitlines() if line.strip()]
+    return visible(lines[-1], 200) if lines else f"exit status {finished.status}"

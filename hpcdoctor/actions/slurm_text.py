@@ -75,6 +75,7 @@ def parse_node(text: str, name: str) -> SlurmNode | None:
         in_use=bool(words & {"ALLOCATED", "MIXED", "COMPLETING"})
         or (cpus_in_use is not None and int(cpus_in_use[1]) > 0),
         maintenance="MAINTENANCE" in words,
+        prolog_failed=is_prolog_error(reason, by),
         settled="UNKNOWN" not in words,
         reason=reason,
         reason_by=by,
@@ -94,6 +95,11 @@ def state_words(state: str) -> Iterator[str]:
 def parse_reason(text: str) -> tuple[str, str, str]:
     found = REASON.search(text)
     return (found[1], found[2], found[3]) if found else ("", "", "")
+
+
+def is_prolog_error(reason: str, by: str) -> bool:
+    """Tell whether slurmctld has drained the node itself for a Prolog that ended with a failure."""
+    return by != "root" and reason.startswith("Prolog error")
 
 
 def is_slurms_own(reason: str) -> bool:

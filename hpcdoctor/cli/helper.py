@@ -7,10 +7,16 @@ from typing import Any
 
 from hpcdoctor.cli.activation import listening_socket
 from hpcdoctor.cli.process import daemon_user, log_to_stderr, parse
-from hpcdoctor.definitions.loader import load_definitions, load_profile, load_settings
+from hpcdoctor.definitions.loader import (
+    load_definitions,
+    load_profile,
+    load_rules,
+    load_settings,
+)
 from hpcdoctor.definitions.remediation import Remediation
 from hpcdoctor.definitions.trust import why_not_trusted
 from hpcdoctor.helper.main import serve
+from hpcdoctor.model.decision import Mode, Want
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +34,7 @@ def main(arguments: list[str]) -> int:
         folder,
         remediations=remediations_of(options.config) if settings.remediations else {},
         services=services_of(load_profile(settings.profile, options.config)),
+        job_rules=lambda: rules_that_touch_jobs(options.config),
         allowed_users=users,
     )
 
@@ -44,6 +51,18 @@ def remediations_of(configuration: Path) -> dict[str, Remediation]:
     for problem in definitions.problems:
         log.warning("%s", problem)
     return found
+
+
+def rules_that_touch_jobs(configuration: Path) -> frozenset[str]:
+    """Return the rules that may have jobs signalled or requeued; read when somebody asks for it."""
+    return frozenset(
+        name
+        for name, defined in load_rules(configuration).items()
+        if defined.value.decide.node in (Want.REQUEUE, Want.DRAIN_NOW)
+        and defined.value.enabled
+        and defined.value.mode is Mode.ACT
+        and why_not_trusted(defined.source.file) is None
+    )
 
 
 def services_of(profile: dict[str, Any]) -> list[str]:

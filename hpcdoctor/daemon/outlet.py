@@ -16,7 +16,7 @@ from hpcdoctor.daemon.readings import Readings
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.daemon.story import node_state
 from hpcdoctor.daemon.web import Snapshot, Web
-from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.definitions.settings import Authority, Settings
 from hpcdoctor.events.publisher import Publisher
 from hpcdoctor.events.spool import Counts, Outgoing, SpoolUnusable
 from hpcdoctor.events.topics import Topics
@@ -70,7 +70,15 @@ class Outlet:
         self._pipeline = pipeline
         spool = StoreThread(store, executor)
         self._publisher = (
-            Publisher(settings.mqtt, topics, spool, self._state) if settings.mqtt else None
+            Publisher(
+                settings.mqtt,
+                topics,
+                spool,
+                self._state,
+                pipeline.grant if settings.authority is Authority.FLEET else None,
+            )
+            if settings.mqtt
+            else None
         )
         self._spool = spool
         self._spool_counts = Counts(0, 0, 0, 0)

@@ -35,6 +35,7 @@ from hpcdoctor.lifecycle.inputs import (
     Answered,
     Context,
     Decision,
+    Granted,
     Input,
     Started,
     Tick,
@@ -42,6 +43,7 @@ from hpcdoctor.lifecycle.inputs import (
 from hpcdoctor.lifecycle.machine import step
 from hpcdoctor.model.action import Action, ActionResult, SchedulerView
 from hpcdoctor.model.decision import Decided
+from hpcdoctor.model.grant import Grant, Request
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import parse_duration
@@ -171,6 +173,14 @@ class Pipeline:
         """Let time pass: what has been quiet closes, what was put off is tried again."""
         await self.queue.put(Tick())
 
+    def grant(self, grant: Grant) -> None:
+        """Take the fleet's answer in its turn.
+
+        In a flood it is dropped: the request stays in the state, and is answered again.
+        """
+        if not self.queue.full():
+            self.queue.put_nowait(Granted(grant))
+
     async def save_history(self) -> None:
         """Write what may be lost without harm."""
         self._history_due = self.clock().plus(HISTORY_SECONDS)
@@ -194,6 +204,7 @@ class Pipeline:
         changes += self.judge.explain()
         self._note(changes, inputs, now)
         asks: list[Action] = []
+        requests: list[Request] = []
         pending = list(inputs)
         while True:
             decided = decide(
@@ -211,13 +222,15 @@ class Pipeline:
                     if isinstance(ask, Acknowledge):
                         changes += self.judge.acknowledge(ask.who)
                         acknowledging = True
+                    elif isinstance(ask, Request):
+                        requests.append(ask)
                     else:
                         asks.append(ask)
             if not acknowledging:
                 break
             pending = []
         ended = [one.result for one in inputs if isinstance(one, Answered)]
-        told += tell(before, self.node, changes, self.decided.shadow, asks, ended)
+        told += tell(before, self.node, changes, self.decided.shadow, asks, ended, requests)
         if told or asks or ended or changes or before != self.node:
             await self._commit(told, asks, ended, now)
         elif now.reached(self._history_due):
@@ -348,6 +361,9 @@ class Pipeline:
             remediations=facts_of(self.knowledge),
             why_no_repair=self.why_no_repair or self.trouble,
             maintenance=self._maintenance(self.clock()),
+            grace_seconds=parse_duration(settings.slurm.grace),
+            act_without_fleet=frozenset(settings.act_without_fleet),
+            fleet_patience_seconds=parse_duration(settings.fleet_patience),
             unverified=why_unverified(self.node, self.judge, self.knowledge),
         )
 

@@ -24,10 +24,13 @@ from hpcdoctor.events.vocabulary import (
     OpenFinding,
     QuarantineData,
     QuarantineNow,
+    RequestData,
+    RequestNow,
 )
 from hpcdoctor.model.action import Action, ActionResult, Operation
 from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.finding import Finding, Verdict
+from hpcdoctor.model.grant import Request
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Hold, Incident, Node, Quarantine
 
@@ -47,6 +50,7 @@ def tell(
     shadow: Decision,
     actions: Iterable[Action],
     ended: Iterable[ActionResult],
+    requests: Iterable[Request] = (),
 ) -> list[Told]:
     """Return the events in the order in which the story reads: what was seen, decided, done."""
     incident = after.incident or before.incident
@@ -84,7 +88,20 @@ def tell(
         for action in actions
         if action.operation is not Operation.READ
     ]
+    told += [Told("hpcdoctor.request.made", _request(made), made.id) for made in requests]
     return told
+
+
+def _request(made: Request) -> RequestData:
+    return RequestData(
+        request=made.id,
+        kind=made.kind,
+        incident=made.incident,
+        epoch=made.epoch,
+        reason=made.reason,
+        rule=made.rule,
+        remediation=made.remediation,
+    )
 
 
 def finding_data(finding: Finding, incident: str | None) -> FindingData:
@@ -281,6 +298,16 @@ def node_state(
         )
         if hold
         else None,
+        requests=[
+            RequestNow(
+                request=made.id,
+                kind=made.kind,
+                asked=timestamp(made.asked.wall),
+                because=made.because,
+            )
+            for made in node.requests
+            if incident and (made.incident, made.epoch) == (incident.id, incident.epoch)
+        ],
         findings=[
             OpenFinding(
                 key=f.key,

@@ -112,6 +112,11 @@ def load_commands(configuration: Path = CONFIGURATION) -> dict[str, Defined[Comm
     return found
 
 
+def load_rules(configuration: Path = CONFIGURATION) -> dict[str, Defined[Rule]]:
+    """Return the rules alone, shipped and the site's; those that are wrong are left out."""
+    return _load_kind("rules", "rule", Rule, configuration, [], set(), None)
+
+
 def load_profile(name: str | None, configuration: Path = CONFIGURATION) -> dict[str, Any]:
     """Return the named profile, empty without a name; raise DefinitionError where it is wrong."""
     if name is None:

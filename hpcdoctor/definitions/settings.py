@@ -38,6 +38,8 @@ class Slurm(_Section, frozen=True, kw_only=True):
     node_name: str | None = None  # default: the node whose NodeHostName is this host's name
     conf: str | None = None  # SLURM_CONF; default: Slurm's own search
     programs: str | None = None  # folder of scontrol and sinfo; default: the system's PATH
+    grace: str = "5m"  # under `drain-now`: from the signal until the jobs are requeued
+    grace_signal: str = "TERM"  # what asks a job to checkpoint: TERM, USR1, USR2, INT, HUP or CONT
 
 
 class Mqtt(_Section, frozen=True, kw_only=True):
@@ -85,6 +87,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     limit: Limit = Limit()
     maintenance: list[Maintenance] = []  # when nothing is drained or repaired
     remediations: list[str] = []  # none runs until it is named here
+    act_without_fleet: list[str] = []  # rules that may drain where the fleet does not answer
+    fleet_patience: str = "5m"  # how long a request may go unanswered before it counts as away
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None
     profile: str | None = None  # name of a file in profiles/

@@ -15,12 +15,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 WEEKLY = re.compile(f"(?:{'|'.join(DAYS)}) (?:[01][0-9]|2[0-3]):[0-5][0-9]")
 DAY_SECONDS = 86400.0
+GRACE_SIGNALS = ("TERM", "USR1", "USR2", "INT", "HUP", "CONT")
 # key: the least and the most seconds
 DURATIONS = {
     "tick": (1.0, 60.0),
     "probation": (0.0, 365 * DAY_SECONDS),
     "spool_age": (60.0, 365 * DAY_SECONDS),
     "record_age": (0.0, 365 * DAY_SECONDS),
+    "fleet_patience": (10.0, DAY_SECONDS),
 }
 LEAST_SPOOL_BYTES = 1 << 20
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its zero byte
@@ -124,11 +126,26 @@ def _paths(settings: Settings, source: Located) -> Iterator[DefinitionError]:
             f"({LONGEST_SOCKET_PATH} bytes)",
             "run_directory",
         )
+    yield from _slurm(settings, source)
     for key in ("conf", "programs"):
         value = getattr(settings.slurm, key)
         if value is not None and not PurePosixPath(value).is_absolute():
             section = source["slurm"]
             yield section.error(f"`{key}: {value}` has to be a whole path, from / on", key)
+
+
+def _slurm(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    name = settings.slurm.grace_signal
+    if name not in GRACE_SIGNALS:
+        known = ", ".join(GRACE_SIGNALS)
+        yield source["slurm"].error(f"`grace_signal: {name}` is none of {known}", "grace_signal")
+    try:
+        seconds = parse_duration(settings.slurm.grace)
+    except ValueError as error:
+        yield source["slurm"].error(f"`grace`: {error}", "grace")
+        return
+    if not 0 <= seconds <= DAY_SECONDS:
+        yield source["slurm"].error("`grace` has to be between 0s and 1d", "grace")
 
 
 def _network(settings: Settings, source: Located) -> Iterator[DefinitionError]:

@@ -17,10 +17,11 @@ import structlog
 from hpcdoctor.definitions.settings import Mqtt
 from hpcdoctor.events.connection import NOBODY_SUBSCRIBED, REFUSED, Connection, alive, connect
 from hpcdoctor.events.credentials import BadCredentials
-from hpcdoctor.events.messages import Receipt, Unfit, parse_receipt, parse_resend
+from hpcdoctor.events.messages import Receipt, Unfit, parse_grant, parse_receipt, parse_resend
 from hpcdoctor.events.spool import Outgoing, SpoolUnusable
 from hpcdoctor.events.topics import Topics
 from hpcdoctor.events.trouble import explain
+from hpcdoctor.model.grant import Grant
 
 log = structlog.get_logger()
 
@@ -67,9 +68,18 @@ class Publisher:
     """One node's voice at the broker."""
 
     def __init__(
-        self, settings: Mqtt, topics: Topics, spool: SpoolAccess, state: Callable[[], bytes]
+        self,
+        settings: Mqtt,
+        topics: Topics,
+        spool: SpoolAccess,
+        state: Callable[[], bytes],
+        grant: Callable[[Grant], None] | None = None,
     ) -> None:
-        """`state` gives the retained document as it is at that moment."""
+        """`state` gives the retained document as it is at that moment; `grant` takes one in.
+
+        Without `grant` no answer of a fleet is listened to.
+        """
+        self._grant = grant
         self.health = Health(since=time.time())
         self._settings = settings
         self._topics = topics
@@ -128,8 +138,10 @@ class Publisher:
     async def _greet(self, connection: Connection) -> bytes:
         """Say where the node stands: after a broker's crash nothing of it may be left there."""
         self._denied.clear()
-        codes = await connection.subscribe(self._topics.receipt, self._topics.resend)
-        for topic, code in zip((self._topics.receipt, self._topics.resend), codes, strict=True):
+        wanted = [self._topics.receipt, self._topics.resend]
+        wanted += [self._topics.grant] if self._grant is not None else []
+        codes = await connection.subscribe(*wanted)
+        for topic, code in zip(wanted, codes, strict=True):
             self._note_code(topic, code)
         await self._publish(connection, self._topics.alive, alive(True), retain=True)  # noqa: FBT003
         return await self._send_state(connection, b"")
@@ -242,6 +254,8 @@ class Publisher:
                 elif str(message.topic) == self._topics.resend:
                     asked = parse_resend(payload)
                     self._take_resend(asked.stream, asked.first, asked.last)
+                elif str(message.topic) == self._topics.grant and self._grant is not None:
+                    self._grant(parse_grant(payload))
                 else:
                     raise Unfit("on a topic that a node does not listen to")
             except Unfit as error:

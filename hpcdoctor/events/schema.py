@@ -11,7 +11,7 @@ import msgspec
 
 from hpcdoctor import __version__
 from hpcdoctor.events.envelope import CloudEvent, schema_name
-from hpcdoctor.events.messages import Receipt, Resend
+from hpcdoctor.events.messages import GrantMessage, Receipt, Resend
 from hpcdoctor.events.topics import Topics
 from hpcdoctor.events.vocabulary import Alive, NodeState, event_types
 
@@ -37,6 +37,8 @@ Below `hpcdoctor/<cluster>/<node>`:
 | `…/event/<type>` | no | the node | the events below |
 | `…/state` | yes | the node | where it stands now |
 | `…/alive` | yes | the node, or the broker as its last will | connected or not |
+| `…/request` | no | the node | `hpcdoctor.request.made`, under `authority: fleet` |
+| `…/grant` | never | the controller | what it says to a request |
 | `…/receipt` | never | the controller | it has the events through a number |
 | `…/resend` | never | the controller | send a range again |
 
@@ -57,6 +59,7 @@ def render() -> str:
     parts.append(f"### `…/state`\n\n{_fields(NodeState)}")
     parts.append(f"### `…/alive`\n\n{_fields(Alive)}")
     parts.append("## What a node accepts\n")
+    parts.append(f"### `…/grant`, under `authority: fleet`\n\n{_fields(GrantMessage)}")
     parts.append(f"### `…/receipt`\n\n{_fields(Receipt)}")
     parts.append(f"### `…/resend`\n\n{_fields(Resend)}")
     return "\n".join(parts)
@@ -90,7 +93,7 @@ def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document: what a node says, and what it listens to."""
     kinds = event_types()
     documents: set[type[msgspec.Struct]] = {k.data for k in kinds}
-    documents |= {CloudEvent, NodeState, Alive, Receipt, Resend}
+    documents |= {CloudEvent, NodeState, Alive, GrantMessage, Receipt, Resend}
     _, schemas = msgspec.json.schema_components(
         sorted(documents, key=lambda one: one.__name__), ref_template=REFERENCES
     )
@@ -131,6 +134,7 @@ def asyncapi() -> dict[str, Any]:
     for name, topic, document, action, meaning in (
         ("state", topics.state, NodeState, "send", "Retained: where the node stands."),
         ("alive", topics.alive, Alive, "send", "Retained: whether the node is connected."),
+        ("grant", topics.grant, GrantMessage, "receive", "The fleet's answer to a request."),
         ("receipt", topics.receipt, Receipt, "receive", "The controller has the events."),
         ("resend", topics.resend, Resend, "receive", "Send a range again."),
     ):

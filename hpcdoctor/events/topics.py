@@ -8,6 +8,9 @@ import msgspec
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
+REQUESTS = "hpcdoctor.request."  # these types go to the controller's own topic
+
+
 class Topics(msgspec.Struct, frozen=True):
     """The topics of one node. Only the node writes the first four, only the controller the rest."""
 
@@ -31,6 +34,8 @@ class Topics(msgspec.Struct, frozen=True):
         """Return the topic of an event's type, as in .../event/hpcdoctor.finding.opened."""
         if NAME.fullmatch(type_name) is None:
             raise ValueError(f"`{type_name}` cannot be the type of an event")
+        if type_name.startswith(REQUESTS):
+            return self.request
         return f"{self.base}/event/{type_name}"
 
     @property

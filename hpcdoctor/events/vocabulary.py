@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.model.finding import Cause, Verdict
+from hpcdoctor.model.grant import Kind
 from hpcdoctor.model.node import State
 from hpcdoctor.model.reading import Value
 
@@ -99,6 +100,16 @@ class ActionEnded(EventData, frozen=True, kw_only=True):
     incident: str
 
 
+class RequestData(EventData, frozen=True, kw_only=True):
+    request: str  # a grant names it
+    kind: Kind
+    incident: str
+    epoch: int
+    reason: str  # for a drain: the whole line for the scheduler
+    rule: str
+    remediation: str = ""  # for a repair
+
+
 class HoldData(EventData, frozen=True, kw_only=True):
     who: str
     why: str
@@ -174,6 +185,11 @@ _TYPES = (
     EventType("hpcdoctor.quarantine.lifted", QuarantineData, "Our claim on the node is over."),
     EventType("hpcdoctor.action.asked", ActionAsked, "Something is to be done in the world."),
     EventType("hpcdoctor.action.ended", ActionEnded, "What was asked for has ended, and how."),
+    EventType(
+        "hpcdoctor.request.made",
+        RequestData,
+        "Under `authority: fleet` the node asks for a drain, a repair or a resume; on `…/request`.",
+    ),
     EventType("hpcdoctor.hold.set", HoldData, "An administrator wants the node left alone."),
     EventType("hpcdoctor.hold.lifted", HoldLifted, "The hold is over."),
     EventType("hpcdoctor.incident.opened", IncidentData, "A story begins, under this id."),
@@ -242,6 +258,15 @@ class HoldNow(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None
 
 
+class RequestNow(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to the fleet as it stands in the state."""
+
+    request: str
+    kind: Kind
+    asked: str
+    because: str = ""  # what the fleet said to it last
+
+
 class NodeState(EventData, frozen=True, kw_only=True):
     """The retained document on .../state: where the node stands now."""
 
@@ -257,6 +282,7 @@ class NodeState(EventData, frozen=True, kw_only=True):
     incident: IncidentNow | None = None
     quarantine: QuarantineNow | None = None
     hold: HoldNow | None = None
+    requests: list[RequestNow] = []  # of the present incident and epoch
     findings: list[OpenFinding] = []
     would_have_drained_total: int = 0  # in shadow
     stream: str = ""  # and the number of the last event that this state includes

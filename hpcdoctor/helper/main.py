@@ -1,9 +1,10 @@
 """How does the helper serve? One action after the other, from callers it knows, each by the book.
 
 The helper is the one process of hpcdoctor that holds the scheduler's credentials. Whoever has
-taken over the daemon can ask it for four things only: to read this node, to drain it with a
-reason in the one form, to resume it where the drain is ours, and to carry out a remediation that
-the site has named, on a thing that is really there, within the limits of the helper's own books.
+taken over the daemon can ask it for five things only: to read this node, to drain it with a
+reason in the one form, to resume it where the drain is ours, to signal or requeue the jobs on it
+where our drain stands and its rule says so, and to carry out a remediation that the site has named,
+on a thing that is really there, within the limits of the helper's own books.
 It finds out by itself which node it runs on; a request has no place for a node's name, so no other
 node can be drained by it.
 
@@ -23,7 +24,7 @@ from types import FrameType
 from hpcdoctor.actions.perform import perform
 from hpcdoctor.actions.programs import Programs
 from hpcdoctor.actions.remediate import Remedies
-from hpcdoctor.actions.schedulers import Scheduler, connect
+from hpcdoctor.actions.schedulers import JobRules, Scheduler, connect, no_rules
 from hpcdoctor.actions.subject import Machine
 from hpcdoctor.definitions.remediation import Disrupts, Remediation
 from hpcdoctor.definitions.settings import Authority, Settings
@@ -49,17 +50,24 @@ def serve(
     *,
     remediations: Mapping[str, Remediation] = EMPTY,
     services: Iterable[str] = (),
+    job_rules: JobRules = no_rules,
     allowed_users: frozenset[int],
     idle_seconds: float = IDLE_SECONDS,
 ) -> int:
     """Answer requests until told to end or idle, and return the exit status."""
     programs = Programs()
     journal = Journal(journal_folder)
-    scheduler = connect(settings, programs)
+    scheduler = connect(settings, programs, job_rules)
     host = Host.this_machine()
     enabled = {name: remediations[name] for name in settings.remediations if name in remediations}
     remedies = Remedies(enabled, Machine(host, services), host, programs, scheduler)
-    helper = Helper(settings.authority, scheduler, journal, remedies)
+    helper = Helper(
+        settings.authority,
+        scheduler,
+        journal,
+        remedies,
+        act_without_fleet=frozenset(settings.act_without_fleet),
+    )
     ending, wake = socket.socketpair()
     with ending, wake, told_to_end(wake, programs):
         Server(listener, ending, helper.answer, allowed_users | {0}).run(idle_seconds)
@@ -76,8 +84,11 @@ class Helper:
         scheduler: Scheduler,
         journal: Journal,
         remedies: Remedies | None = None,
+        *,
+        act_without_fleet: frozenset[str] = frozenset(),
     ) -> None:
         self._authority = authority
+        self._act_without_fleet = act_without_fleet
         self._scheduler = scheduler
         self._journal = journal
         self._remedies = remedies
@@ -103,6 +114,10 @@ class Helper:
             return self._why_not_remedy(action)
         if action.operation is Operation.READ or self._authority is Authority.NODE:
             return None
+        if self._authority is Authority.FLEET and action.operation is Operation.DRAIN:
+            rule = action.reason.rpartition("; rule ")[2]
+            if rule in self._act_without_fleet:
+                return None
         return f"authority is {self._authority.value}: this node drains and resumes nothing itself"
 
     def _why_not_remedy(self, action: Action) -> str | None:
@@ -112,8 +127,10 @@ class Helper:
             return f"the settings name no remediation {visible(action.remediation, 64)!r}"
         if why := self._remedies.why_not(action):
             return why
-        if self._authority is not Authority.NODE and remediation.disrupts is not Disrupts.NOTHING:
-            return f"authority is {self._authority.value}: what disrupts needs its grant"
+        # Under `fleet` the controller has drained this node under our mark, which is read again
+        # before the first step; a consumer has agreed to no repair.
+        if self._authority is Authority.CONSUMER and remediation.disrupts is not Disrupts.NOTHING:
+            return "authority is consumer: nobody has agreed to what disrupts"
         count, seconds = remediation.limit_of
         try:
             if self._journal.times(WEEK_SECONDS) >= REPAIRS_A_WEEK:

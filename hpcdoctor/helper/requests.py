@@ -12,6 +12,8 @@ LINE_MAXIMUM = 4096  # an action has some 400 bytes
 SUBJECT_MAXIMUM = 8
 TEXT_MAXIMUM = 300
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+JOBS_MAXIMUM = 128
+JOB = re.compile(r"[0-9]{1,10}")
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -45,12 +47,21 @@ def why_not_asked_so(action: Action) -> str | None:
     match action.operation:
         case Operation.DRAIN:
             return why_not_reason(action.reason, action.mark)
-        case Operation.RESUME:
+        case Operation.RESUME | Operation.SIGNAL:
             return why_not_mark(action.mark)
+        case Operation.REQUEUE:
+            return why_not_jobs(action)
         case Operation.REMEDIATE:
             return why_not_remediation(action)
         case Operation.READ:
             return why_not_mark(action.mark) if action.mark else None
+
+
+def why_not_jobs(action: Action) -> str | None:
+    """Return what is wrong with the words of this requeue, or None."""
+    if len(action.jobs) > JOBS_MAXIMUM or not all(JOB.fullmatch(job) for job in action.jobs):
+        return f"jobs are at most {JOBS_MAXIMUM} numbers"
+    return why_not_mark(action.mark)
 
 
 def why_not_remediation(action: Action) -> str | None:

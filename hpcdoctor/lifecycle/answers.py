@@ -2,7 +2,8 @@
 
 import re
 
-from hpcdoctor.lifecycle import repair
+from hpcdoctor.definitions.settings import Authority
+from hpcdoctor.lifecycle import jobs, repair
 from hpcdoctor.lifecycle.inputs import Ask, Context
 from hpcdoctor.lifecycle.moves import (
     ask_for_drain,
@@ -35,13 +36,16 @@ def answered(
     match result.operation:
         case Operation.REMEDIATE:
             return repair.ended(change(node, failures=0), result, now, context)
+        case Operation.SIGNAL | Operation.REQUEUE if result.result is not Result.NO_ANSWER:
+            node = jobs.touched(change(node, failures=0), result, now, context)
+            return change(node, look_at=now.plus(RECOUNT_SECONDS)), []
         case _ if result.result in (Result.NO_ANSWER, Result.REFUSED):
             return _try_later(node, result, now, context), []
         case Operation.DRAIN:
             return _drain(change(node, failures=0), result, now, context)
         case Operation.RESUME:
             return _resume(change(node, failures=0), result, now, context)
-        case Operation.READ:
+        case _:  # a look
             return _read(change(node, failures=0), result, now, context)
 
 
@@ -71,7 +75,11 @@ def _drain(
             return _adopt(node, view, now, context), []
         case Result.OVER_LIMIT:
             again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
-            return enter(node, State.WAITING, result.message, now, retry_at=again), []
+            return enter(
+                node, State.WAITING, result.message, now, retry_at=again, quarantine=None
+            ), []
+        case _ if node.quarantine is not None and view is not None:
+            return _taken_over(node, view, now, context)
         case _:  # somebody else's drain: theirs wins; look again, for they may lift it
             again = now.plus(LOOK_SECONDS * (0.75 + context.jitter / 2))
             return enter(node, State.WAITING, result.message, now, retry_at=again), []
@@ -84,21 +92,23 @@ def _claimed(
     incident = node.incident
     if incident is None:
         return node, []
+    before = node.quarantine  # where the scheduler's own drain, after our gate, got our reason
     quarantine = Quarantine(
         incident=incident.id,
         epoch=incident.epoch,
         reason=view.reason if view else incident.mark,
-        since=now,
+        since=before.since if before else now,
         claimed_by=view.reason_by if view else "",
         claimed_at=view.reason_at if view else "",
     )
     node = change(node, quarantine=quarantine, look_at=now.plus(RECOUNT_SECONDS), retry_at=None)
-    node = _draining(node, view, now)
+    if before is None or node.state in (State.WAITING, State.DRAINING, State.DRAINED):
+        node = _draining(node, view, now)
     if node.releasing is not None:
         return ask_for_resume(node)
     if not wants_drain(node) and incident.decision.resume == "when-clear":
         return ask_for_resume(node)
-    return node, []
+    return jobs.touch_jobs(node, now, context)
 
 
 def _draining(node: Node, view: SchedulerView | None, now: Instant) -> Node:
@@ -171,27 +181,43 @@ def _read(
 def _still_ours(
     node: Node, view: SchedulerView, ours: bool, now: Instant, context: Context
 ) -> tuple[Node, list[Ask]]:
+    if not ours and view.prolog_failed and context.authority is Authority.NODE:
+        return ask_for_drain(node)  # our gate's doing, if the helper finds its note; else refused
+    if not ours and node.quarantine is not None and not node.quarantine.claimed_at:
+        return _not_drained_yet(node, view, now), []
     if not ours:
         return _taken_over(node, view, now, context)
-    node = _claim_after_reboot(node, view)
+    node = _claim_again(node, view)
     if node.releasing is not None:
         return ask_for_resume(node)
     if node.state is State.DRAINING and not view.in_use:
         return _draining(node, view, now), []
-    return node, []
+    return jobs.touch_jobs(node, now, context)
 
 
-def _claim_after_reboot(node: Node, view: SchedulerView) -> Node:
-    """Take over who set our reason and when: a reboot through the scheduler sets both anew.
+def _not_drained_yet(node: Node, view: SchedulerView, now: Instant) -> Node:
+    """The claim is published, and whoever drains for it has not done so."""
+    if node.state is not State.DRAINING or node.quarantine is None:
+        return node
+    how = f"is drained by {view.reason_by} ({view.reason})" if view.drained else "is not drained"
+    because = f"published as {node.quarantine.reason}; at the scheduler the node {how} yet"
+    return enter(node, node.state, because.removesuffix(" yet") if view.drained else because, now)
 
-    Only after a repair of ours, and only where nothing but the scheduler's own words were added.
+
+def _claim_again(node: Node, view: SchedulerView) -> Node:
+    """Take over who set our reason and when, where nobody but us and the scheduler has done it.
+
+    A published claim has nobody yet. A gate that drained once more has set our very reason anew. A
+    reboot through the scheduler, after a repair of ours, sets both and adds its own words.
     """
     quarantine = node.quarantine
-    if quarantine is None or node.state is not State.VERIFYING:
+    if quarantine is None:
         return node
-    if view.reason != quarantine.reason and not view.reason.startswith(
+    same = view.reason == quarantine.reason and view.reason_by in ("root", quarantine.claimed_by)
+    rebooted = node.state is State.VERIFYING and view.reason.startswith(
         f"{quarantine.reason} : reboot"
-    ):
+    )
+    if quarantine.claimed_at and not same and not rebooted:
         return node
     claim = change(quarantine, claimed_by=view.reason_by, claimed_at=view.reason_at)
     return change(node, quarantine=claim)
@@ -220,6 +246,9 @@ def _taken_over(
     node: Node, view: SchedulerView, now: Instant, context: Context
 ) -> tuple[Node, list[Ask]]:
     """A person changed our drain or ended it. Theirs wins; we never set it right again."""
+    if node.releasing is not None and not view.drained:
+        who = f"released by {node.releasing.who}: {node.releasing.why}"
+        return back_in_service(node, who, now, context.probation_seconds)
     if view.drained:
         because = f"taken over at the scheduler by {view.reason_by}: {view.reason}"
         return enter(node, State.HANDED_OVER, because, now, quarantine=None, releasing=None), []
@@ -236,6 +265,9 @@ def _resume(
         case Result.DONE | Result.NONE:
             return back_in_service(node, who, now, context.probation_seconds)
         case _ if result.view is not None:
+            again = _claim_again(node, result.view)
+            if again.quarantine != node.quarantine and result.view.drained:
+                return ask_for_resume(again)
             return _taken_over(node, result.view, now, context)
         case _:
             return enter(node, node.state, result.message, now, releasing=None), []

@@ -6,6 +6,7 @@ from hpcdoctor.definitions.remediation import Disrupts
 from hpcdoctor.definitions.settings import Authority
 from hpcdoctor.model.action import Action, ActionResult
 from hpcdoctor.model.decision import Decided, Mode
+from hpcdoctor.model.grant import Grant, Request
 from hpcdoctor.model.instant import Instant
 
 
@@ -62,6 +63,12 @@ class RepairOrdered(msgspec.Struct, frozen=True):
     subject: dict[str, str] = {}
 
 
+class Granted(msgspec.Struct, frozen=True):
+    """The fleet has answered a request."""
+
+    grant: Grant
+
+
 class HandedOver(msgspec.Struct, frozen=True):
     """A person takes over from here: the drain stays, and nothing more is done about it."""
 
@@ -79,6 +86,7 @@ Input = (
     | Released
     | RepairOrdered
     | HandedOver
+    | Granted
 )
 
 
@@ -111,7 +119,10 @@ class Context(msgspec.Struct, frozen=True):
     remediations: dict[str, Facts] = {}
     why_no_repair: str = ""  # what forbids every remediation that disrupts
     maintenance: str = ""  # why this node is in people's hands now, until when
+    grace_seconds: float = 300.0  # under `drain-now`, until the jobs are requeued
+    act_without_fleet: frozenset[str] = frozenset()
+    fleet_patience_seconds: float = 300.0
     unverified: str = ""  # what is still wrong, or not yet looked at, after the repair
 
 
-Ask = Action | Acknowledge
+Ask = Action | Acknowledge | Request

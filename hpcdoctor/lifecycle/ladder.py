@@ -47,8 +47,8 @@ def why_not_repair(node: Node, name: str, now: Instant, context: Context) -> str
         return f"{name} was tried on stand-ins only; the settings do not say `trust: unproven`"
     if context.why_no_repair and facts.disrupts is not Disrupts.NOTHING:
         return f"{name} may not run: {context.why_no_repair}"
-    if context.authority is not Authority.NODE and facts.disrupts is not Disrupts.NOTHING:
-        return f"authority is {context.authority.value}: {name} needs its grant"
+    if context.authority is Authority.CONSUMER and facts.disrupts is not Disrupts.NOTHING:
+        return f"authority is consumer: nobody has agreed to {name}"
     if in_last(node, now, WEEK_SECONDS) >= REPAIRS_A_WEEK:
         return f"{REPAIRS_A_WEEK} repairs in seven days are enough: the next one is for people"
     times = in_last(node, now, facts.limit_seconds, name)

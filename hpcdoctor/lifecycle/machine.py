@@ -12,14 +12,17 @@ same one. What the scheduler answers is in answers.py, what a repair goes throug
 
 from typing import assert_never
 
-from hpcdoctor.lifecycle import answers, ladder, repair
+from hpcdoctor.definitions.settings import Authority
+from hpcdoctor.lifecycle import answers, jobs, ladder, repair
 from hpcdoctor.lifecycle.answers import LATE_SECONDS
+from hpcdoctor.lifecycle.authority import by_authority, granted
 from hpcdoctor.lifecycle.inputs import (
     Acknowledge,
     Answered,
     Ask,
     Context,
     Decision,
+    Granted,
     HandedOver,
     HoldLifted,
     HoldOrdered,
@@ -49,8 +52,8 @@ LAST_EPOCH = 99  # the mark has at most 10 characters
 
 def step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     """Return the node's next state and what must be done in the world to get there."""
-    node, asks = _step(node, event, now, context)
-    return _rerooted(node), asks
+    after, asks = _step(node, event, now, context)
+    return by_authority(node, _rerooted(after), asks, now, context)
 
 
 def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
@@ -80,6 +83,8 @@ def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Nod
                 return node, []
             because = f"{who} has taken over: {why}"
             return enter(node, State.HANDED_OVER, because, now, verify_until=None), []
+        case Granted(grant=grant):
+            return granted(node, grant, now), []
         case unexpected:
             assert_never(unexpected)
 
@@ -90,8 +95,6 @@ def why_not_drain(node: Node, context: Context) -> str | None:
         return f"held by {node.hold.who}: {node.hold.why}"
     if context.maintenance:
         return context.maintenance
-    if context.authority.value != "node":
-        return f"authority is {context.authority.value}: this node does not drain itself"
     return None
 
 
@@ -244,6 +247,8 @@ def _tick(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
         return _unheld(node, f"the hold by {node.hold.who} has ended", now, context)
     if node.pending is not None:
         return node, []
+    if context.authority is not Authority.NODE and node.look_at and now.reached(node.look_at):
+        return look_at_scheduler(change(node, look_at=None))  # others act there: see what they did
     node, asks = _by_time(node, now, context)
     if not asks and node.look_at is not None and now.reached(node.look_at):
         return look_at_scheduler(change(node, look_at=None))
@@ -256,6 +261,10 @@ def _by_time(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask
     match node.state:
         case _ if retry and node.releasing is not None and node.quarantine is not None:
             return ask_for_resume(change(node, retry_at=None))
+        case _ if node.releasing is not None and context.authority is not Authority.NODE:
+            return node, []  # whoever resumes has been asked
+        case State.DRAINING if not retry:
+            return jobs.touch_jobs(node, now, context)
         case State.WAITING if retry:
             node = change(node, retry_at=None)
             if not wants_drain(node):

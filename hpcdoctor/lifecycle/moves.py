@@ -15,6 +15,7 @@ S = TypeVar("S", bound=Struct)
 
 LATE_LOOK_SECONDS = 60.0
 ENDED_KEPT = 50
+NO_JOBS: dict[str, Any] = {"grace_until": None, "signalled": [], "requeued": False}
 
 
 def change(struct: S, **changes: Any) -> S:  # noqa: ANN401  # the struct's own fields
@@ -56,16 +57,18 @@ def end_incident(node: Node, because: str, now: Instant) -> Node:
         look_at=now.plus(LATE_LOOK_SECONDS) if late else None,
         late_until=node.late_until if late else None,
         failures=0,
+        **NO_JOBS,
+        requests=[],
     )
 
 
 def ask_for_drain(node: Node) -> tuple[Node, list[Ask]]:
-    node, action = _next_action(node, Operation.DRAIN)
+    node, action = next_action(node, Operation.DRAIN)
     return node, [action]
 
 
 def ask_for_resume(node: Node) -> tuple[Node, list[Ask]]:
-    node, action = _next_action(node, Operation.RESUME)
+    node, action = next_action(node, Operation.RESUME)
     return node, [action]
 
 
@@ -73,7 +76,7 @@ def ask_for_remediation(
     node: Node, name: str, subject: dict[str, str] | None = None
 ) -> tuple[Node, Action]:
     """Ask for it on the thing that the root finding names, or that a person named."""
-    node, action = _next_action(node, Operation.REMEDIATE)
+    node, action = next_action(node, Operation.REMEDIATE)
     decision = node.incident.decision if node.incident else None
     about = subject if subject is not None else decision.subject if decision else {}
     return node, change(action, remediation=name, subject=about)
@@ -94,6 +97,7 @@ def back_in_service(
         look_at=None,
         verify_until=None,
         probation_until=now.plus(probation_seconds),
+        **NO_JOBS,
     )
     return node, [Acknowledge(who=because)]
 
@@ -107,11 +111,11 @@ def out_of_repair(node: Node, now: Instant, context: Context) -> Node:
 
 
 def look_at_scheduler(node: Node) -> tuple[Node, list[Ask]]:
-    node, action = _next_action(node, Operation.READ)
+    node, action = next_action(node, Operation.READ)
     return node, [action]
 
 
-def _next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
+def next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
     """Number the next action; its id is never used twice, so no answer can be mistaken."""
     node = change(node, asked=node.asked + 1)
     incident, quarantine = node.incident, node.quarantine

@@ -1,5 +1,7 @@
 """How does a node get through a repair? Drained, remediating, verifying; then back, on, or over."""
 
+from hpcdoctor.definitions.settings import Authority
+from hpcdoctor.lifecycle.authority import may_repair, request
 from hpcdoctor.lifecycle.inputs import Ask, Context, RepairOrdered
 from hpcdoctor.lifecycle.ladder import (
     REPAIRS_KEPT,
@@ -19,6 +21,7 @@ from hpcdoctor.lifecycle.moves import (
 )
 from hpcdoctor.model.action import ActionResult, Result
 from hpcdoctor.model.decision import Decision, Mode, Want
+from hpcdoctor.model.grant import Kind
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Incident, Node, Release, Repair, State
 
@@ -36,6 +39,9 @@ def climb(node: Node, now: Instant, context: Context) -> tuple[Node, list[Ask]]:
     name, reason = next_rung(node, now, context)
     if name is None:
         return hand_over(node, reason, now), []
+    asks_first = context.authority is Authority.FLEET and disrupts(context.remediations.get(name))
+    if asks_first and not may_repair(node, name, now):
+        return request(node, Kind.REPAIR, now, remediation=name)
     return _ask(node, name, "", now)
 
 

@@ -10,6 +10,8 @@ class Operation(StrEnum):
     DRAIN = "drain"
     RESUME = "resume"
     REMEDIATE = "remediate"
+    SIGNAL = "signal"  # ask the jobs here to checkpoint
+    REQUEUE = "requeue"  # send the jobs here back to the queue
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -24,6 +26,7 @@ class Action(msgspec.Struct, frozen=True):
     remediation: str = ""  # its name; what it does is in files that only root can write
     # What it is for, as the finding names it: the helper holds it against the hardware itself.
     subject: dict[str, str] = {}
+    jobs: list[str] = []  # for a requeue: those that were asked to checkpoint, and may have ended
 
 
 class Result(StrEnum):
@@ -46,6 +49,8 @@ class SchedulerView(msgspec.Struct, frozen=True):
     responding: bool = True
     in_use: bool = False  # jobs run or are completing
     maintenance: bool = False
+    # The scheduler itself has drained it since its Prolog failed, as ours does on purpose.
+    prolog_failed: bool = False
     settled: bool = True  # False: the controller has just started and does not know yet
     reason: str = ""
     reason_by: str = ""
@@ -65,3 +70,4 @@ class ActionResult(msgspec.Struct, frozen=True):
     result: Result
     message: str = ""  # a sentence for people: what happened, and what to do
     view: SchedulerView | None = None  # the scheduler as read last, where it answered
+    jobs: list[str] = []  # that were asked to checkpoint

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from hpcdoctor.model.decision import NOTHING, Decision
+from hpcdoctor.model.grant import Request
 from hpcdoctor.model.instant import Instant
 
 
@@ -101,5 +102,11 @@ class Node(msgspec.Struct, frozen=True):
     would_have_drained: int = 0  # in shadow: how often `step` would have drained
     repairs: list[Repair] = []  # the last ones, over all incidents
     ended: list[Instant] = []  # when the last incidents were over
+    # Of the jobs here, under `drain-now` and `requeue`, in this incident's present epoch.
+    grace_until: Instant | None = None  # they were asked to checkpoint; then they are requeued
+    signalled: list[str] = []
+    requeued: bool = False
+    requests: list[Request] = []  # to the fleet, of the present incident
+    term: int = 0  # the highest of a controller that has answered us
     # The finding keys of the decision last counted there, so that one story counts once.
     shadowed: list[str] = []

@@ -38,6 +38,12 @@ class Ending:
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         return self._end(f"resume {mark} {claimed_by} {claimed_at}")
 
+    def signal_jobs(self, mark: str) -> Outcome:
+        return self._end(f"signal {mark}")
+
+    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+        return self._end(f"requeue {mark} {signalled}")
+
     def out_by_us(self) -> list[Claim]:
         return []
 
@@ -48,6 +54,8 @@ class Ending:
         (Operation.READ, "look m"),
         (Operation.DRAIN, "drain r m"),
         (Operation.RESUME, "resume m by at"),
+        (Operation.SIGNAL, "signal m"),
+        (Operation.REQUEUE, "requeue m []"),
     ],
 )
 def test_each_operation_has_its_function(operation: Operation, message: str) -> None:
@@ -70,7 +78,9 @@ def test_every_error_is_a_result_that_says_what_happened(error: Exception, resul
     assert str(error) in answer.message
 
 
-@pytest.mark.parametrize("operation", [Operation.READ, Operation.DRAIN, Operation.RESUME])
+@pytest.mark.parametrize(
+    "operation", [each for each in Operation if each is not Operation.REMEDIATE]
+)
 def test_without_a_scheduler_nothing_is_done_and_that_is_said(operation: Operation) -> None:
     nothing = connect(Settings(scheduler=SchedulerName.NONE), Programs())
     answer = perform(Action("k3f9.1.1", operation), nothing)

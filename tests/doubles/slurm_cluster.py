@@ -95,12 +95,15 @@ class SlurmCluster:
         )
 
     def node(self, name: str) -> "Seen":
-        """Return the node as `sinfo` prints it, read without the code under test."""
-        return self.all_nodes(name)[name]
+        """Return the node as `sinfo` prints it, read without the code under test.
 
-    def all_nodes(self, names: str = "") -> dict[str, "Seen"]:
-        only = [f"--nodes={names}"] if names else []
-        out = self.run(["sinfo", "--noheader", "--Node", *only, "--format=%N|%T|%u|%H|%E"])
+        All are asked for: of a single one, slurmctld (22.05) may go on to say that CPUs are in use
+        until somebody asks for all.
+        """
+        return self.all_nodes()[name]
+
+    def all_nodes(self) -> dict[str, "Seen"]:
+        out = self.run(["sinfo", "--noheader", "--Node", "--format=%N|%T|%u|%H|%E"])
         return {seen.name: seen for seen in map(Seen.parse, out.splitlines())}
 
     def out(self, mark: str = "hd:") -> list[str]:

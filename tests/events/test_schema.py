@@ -29,7 +29,8 @@ def test_the_asyncapi_is_what_the_code_says(expect: Callable[[Path, str], None])
 def test_every_type_has_its_channel_and_says_what_it_means() -> None:
     channels = schema.asyncapi()["channels"]
     for kind in event_types():
-        assert channels[kind.name]["address"].endswith(f"/event/{kind.name}")
+        place = "/request" if "request" in kind.name else f"/event/{kind.name}"
+        assert channels[kind.name]["address"].endswith(place)
         assert kind.meaning.endswith(".")
 
 

@@ -10,6 +10,7 @@ from hpcdoctor.lifecycle.inputs import (
     Context,
     Decision,
     Facts,
+    Granted,
     HandedOver,
     HoldLifted,
     HoldOrdered,
@@ -23,6 +24,7 @@ from hpcdoctor.lifecycle.machine import step
 from hpcdoctor.model import decision
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Decided, Mode, Want
+from hpcdoctor.model.grant import Grant, Request
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
 
@@ -48,10 +50,12 @@ class Story:
         self.node = Node(name="n1", state=State.HEALTHY, since=START, because="new")
         self.asked: list[Action] = []
         self.acknowledged: list[str] = []
+        self.requests: list[Request] = []
         self.remediations: dict[str, Facts] = {}
         self.unverified = "not looked at yet"
         self.why_no_repair = ""
         self.maintenance = ""
+        self.act_without_fleet: frozenset[str] = frozenset()
         self.losses = 1  # of the store, for names that stay apart
         self.ids = iter(f"k{number:03d}" for number in range(1000))
 
@@ -64,11 +68,14 @@ class Story:
             unverified=self.unverified,
             why_no_repair=self.why_no_repair,
             maintenance=self.maintenance,
+            act_without_fleet=self.act_without_fleet,
         )
         self.node, asks = step(self.node, event, self.now, context)
         for ask in asks:
             if isinstance(ask, Acknowledge):
                 self.acknowledged.append(ask.who)
+            elif isinstance(ask, Request):
+                self.requests.append(ask)
             else:
                 self.asked.append(ask)
         return asks
@@ -107,6 +114,12 @@ class Story:
     def take_over(self) -> None:
         self.happens(HandedOver(who="bob", why="I look at it"))
 
+    def grant(
+        self, request: str, *, granted: bool = True, because: str = "", term: int = 0
+    ) -> None:
+        """The fleet answers."""
+        self.happens(Granted(Grant(request, granted, 600.0, because, term)))
+
     def state(self) -> State:
         """Return the state; a call, since the type checker believes that an attribute stays."""
         return self.node.state
@@ -123,6 +136,7 @@ class Story:
         view: SchedulerView | None = None,
         message: str = "as it is",
         of: Action | None = None,
+        jobs: list[str] | None = None,
     ) -> None:
         action = of or self.pending
         self.happens(
@@ -133,6 +147,7 @@ class Story:
                     result=result,
                     message=message,
                     view=view,
+                    jobs=jobs or [],
                 )
             )
         )

@@ -7,13 +7,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import structs
 
 from hpcdoctor.definitions.remediation import Disrupts
+from hpcdoctor.definitions.settings import Authority
 from hpcdoctor.lifecycle.inputs import Facts
 from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Want
+from hpcdoctor.model.grant import Kind, Request
 from hpcdoctor.model.node import Node, State
 from tests.lifecycle.story import IDLE, LOST, Story
 
 PERSON = "alice: disk swap"
+PROLOG = "Prolog error"
 LADDER = {
     "reset": Facts(Disrupts.GPU, "2 per 7d", 2, 7 * 86400.0, 300.0),
     "reboot": Facts(Disrupts.NODE, "1 per 24h", 1, 86400.0, 600.0),
@@ -29,6 +32,8 @@ class AnyStory(RuleBasedStateMachine):
         self.story = Story()
         self.reason: str | None = None
         self.late: list[Action] = []
+        self.in_use = False
+        self.note = False  # our gate has turned a job away
         self.seen = 0
 
     # The world
@@ -37,16 +42,27 @@ class AnyStory(RuleBasedStateMachine):
         if self.reason is None:
             return IDLE
         return SchedulerView(
-            drained=True, reason=self.reason, reason_by="root", reason_at="then", state="IDLE+DRAIN"
+            drained=True,
+            in_use=self.in_use,
+            prolog_failed=self.reason == PROLOG,
+            reason=self.reason,
+            reason_by="slurm" if self.reason == PROLOG else "root",
+            reason_at="then",
+            state="IDLE+DRAIN",
         )
 
     def carry_out(self, action: Action) -> Result:
         """What the helper does, by the ownership protocol."""
         if action.operation is Operation.REMEDIATE:
             return Result.DONE
+        if action.operation in (Operation.SIGNAL, Operation.REQUEUE):
+            if self.reason is None or not self.view().marked(action.mark):
+                return Result.REFUSED
+            self.in_use = self.in_use and action.operation is Operation.SIGNAL
+            return Result.DONE
         ours = self.reason is not None and self.view().marked(action.mark)
         if action.operation is Operation.DRAIN:
-            if self.reason is None:
+            if self.reason is None or (self.reason == PROLOG and self.note):
                 self.reason = action.reason
                 return Result.DONE
             if ours:
@@ -75,6 +91,25 @@ class AnyStory(RuleBasedStateMachine):
     def a_fault_without_a_repair(self) -> None:
         self.story.unverified = "it is still wrong"
         self.story.decide()
+
+    @rule(want=st.sampled_from([Want.DRAIN_NOW, Want.REQUEUE]))
+    def a_fault_that_touches_jobs(self, want: Want) -> None:
+        self.story.decide(structs.replace(LOST, want=want))
+
+    @rule(are=st.booleans())
+    def jobs_are_here(self, are: bool) -> None:
+        self.in_use = are
+
+    @precondition(lambda self: self.reason is None and self.story.node.quarantine is not None)
+    @rule()
+    def the_gate_drains_anew(self) -> None:
+        assert self.story.node.quarantine is not None
+        self.reason = self.story.node.quarantine.reason
+
+    @precondition(lambda self: self.reason is None)
+    @rule(ours=st.booleans())
+    def slurm_drains_for_a_failed_prolog(self, ours: bool) -> None:
+        self.reason, self.note = PROLOG, ours
 
     @rule()
     def a_mild_fault_that_a_service_restart_may_mend(self) -> None:
@@ -245,25 +280,82 @@ class AnyStory(RuleBasedStateMachine):
         if self.story.node.state in (State.HEALTHY, State.DEGRADED, State.PROBATION):
             assert self.story.node.quarantine is None
 
+    def others_act(self) -> None:
+        """Do what the fleet or the consumer does; under `authority: node` there is none."""
+
     def teardown(self) -> None:
         """Once the world is calm and a person has looked, every node gets back to healthy."""
         story = self.story
         self.late.clear()
+        self.in_use = self.note = False
         story.lift()
-        if self.reason == PERSON:
+        if self.reason in (PERSON, PROLOG):
             self.reason = None
         for _ in range(40):
             story.unverified = ""
             story.clear()
+            self.others_act()
             if story.node.pending:
                 self.answer()
             story.release()
             story.clear()
+            self.others_act()
             if story.node.pending:
                 self.answer()
             story.wait(90_000)
         assert story.node.state is State.HEALTHY, (story.node.state, story.node.because)
         assert self.reason is None, "no drain of ours is left behind"
+
+
+class FleetStory(AnyStory):
+    """The same under a fleet controller, which drains and resumes when it gets round to it."""
+
+    authority = Authority.FLEET
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.story.authority = self.authority
+
+    @rule()
+    def others_act(self) -> None:
+        incident = self.story.node.incident
+        for made in self.story.node.requests:
+            if incident is None or (made.incident, made.epoch) != (incident.id, incident.epoch):
+                continue
+            if made.kind is Kind.DRAIN and self.reason is None and self.wants(made):
+                self.reason = made.reason
+            if made.kind is Kind.RESUME and self.view().marked(incident.mark):
+                self.reason = None
+
+    def wants(self, made: Request) -> bool:
+        """A controller forgets a drain for which it has been asked to resume."""
+        resume = made.id.replace(".drain", ".resume")
+        return resume not in {each.id for each in self.story.node.requests}
+
+    @rule(granted=st.booleans(), number=st.integers(0, 3), term=st.integers(0, 2))
+    def the_fleet_answers(self, granted: bool, number: int, term: int) -> None:
+        if self.story.requests:
+            made = self.story.requests[-1 - number % len(self.story.requests)]
+            self.story.grant(made.id, granted=granted, because="budget", term=term)
+
+    @invariant()
+    def the_node_itself_neither_drains_nor_resumes(self) -> None:
+        asked = {action.operation for action in self.story.asked}
+        assert not asked & {Operation.DRAIN, Operation.RESUME}
+
+
+class ConsumerStory(FleetStory):
+    """The same where somebody else's program reads the published quarantine."""
+
+    authority = Authority.CONSUMER
+
+    @rule()
+    def others_act(self) -> None:
+        quarantine = self.story.node.quarantine
+        if quarantine is not None and self.reason is None:
+            self.reason = quarantine.reason
+        if quarantine is None and self.reason is not None and self.reason.startswith("hd:"):
+            self.reason = None
 
 
 class LongStory(AnyStory):
@@ -282,5 +374,9 @@ LongStory.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+for others in (FleetStory, ConsumerStory):
+    others.TestCase.settings = settings(AnyStory.TestCase.settings, max_examples=200)
 TestAnyStory = AnyStory.TestCase
+TestFleetStory = FleetStory.TestCase
+TestConsumerStory = ConsumerStory.TestCase
 TestLongStory = pytest.mark.soak(LongStory.TestCase)

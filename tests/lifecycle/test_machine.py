@@ -1,9 +1,7 @@
 """Does a node change its state as the drawing in lifecycle/machine.py says?"""
 
-import pytest
 from msgspec import structs
 
-from hpcdoctor.definitions.settings import Authority
 from hpcdoctor.model.action import Operation, Result
 from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.model.instant import Instant
@@ -258,15 +256,6 @@ def test_a_release_while_the_drain_is_under_way_resumes_as_soon_as_it_is_done() 
     story.release()
     story.drained()
     assert story.pending.operation is Operation.RESUME
-
-
-@pytest.mark.parametrize("authority", [Authority.FLEET, Authority.CONSUMER])
-def test_under_another_authority_the_node_waits_and_says_so(authority: Authority) -> None:
-    story = Story(authority)
-    story.decide()
-    assert story.state() is State.WAITING
-    assert authority.value in story.node.because
-    assert story.asked == []
 
 
 def test_a_clock_step_may_lengthen_probation_and_never_shorten_it() -> None:

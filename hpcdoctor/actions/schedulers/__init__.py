@@ -6,7 +6,7 @@ it runs on, and none of its calls takes a node's name.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,13 @@ from hpcdoctor.actions.limit import Claim
 from hpcdoctor.actions.programs import Programs
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.model.action import Result, SchedulerView
+
+JobRules = Callable[[], Collection[str]]
+
+
+def no_rules() -> Collection[str]:
+    """Return the rules that touch jobs where nobody has named any."""
+    return ()
 
 
 class SchedulerUnavailable(Exception):
@@ -31,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True):
     result: Result
     message: str = ""
     view: SchedulerView | None = None  # as read last
+    jobs: list[str] = []  # that were asked to checkpoint
 
 
 class Scheduler(Protocol):
@@ -48,12 +56,21 @@ class Scheduler(Protocol):
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         """Put this node back, if its drain is still exactly ours."""
 
+    def signal_jobs(self, mark: str) -> Outcome:
+        """Ask the jobs here to checkpoint, where our drain stands and its rule says so."""
+
+    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+        """Send the jobs here, and those that ended when they were asked, back to the queue."""
+
     def out_by_us(self) -> list[Claim]:
         """Return the nodes of this node's partitions that are out by hpcdoctor."""
 
 
-def connect(settings: Settings, programs: Programs) -> Scheduler:
-    """Return the adapter that the settings name; nothing is asked of the scheduler yet."""
+def connect(settings: Settings, programs: Programs, job_rules: JobRules = no_rules) -> Scheduler:
+    """Return the adapter that the settings name; nothing is asked of the scheduler yet.
+
+    `job_rules` gives the names of the rules that may have jobs signalled or requeued.
+    """
     module = importlib.import_module(f"{__name__}.{settings.scheduler.value}")
-    adapter: Callable[[Settings, Programs], Scheduler] = module.connect
-    return adapter(settings, programs)
+    adapter: Callable[[Settings, Programs, JobRules], Scheduler] = module.connect
+    return adapter(settings, programs, job_rules)

@@ -2,7 +2,7 @@
 
 from hpcdoctor.actions.limit import Claim
 from hpcdoctor.actions.programs import Programs
-from hpcdoctor.actions.schedulers import Outcome, Scheduler
+from hpcdoctor.actions.schedulers import JobRules, Outcome, Scheduler, no_rules
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.model.action import Result, SchedulerView
 
@@ -11,7 +11,7 @@ NOTHING_DONE = Outcome(
 )
 
 
-def connect(_settings: Settings, _programs: Programs) -> Scheduler:
+def connect(_settings: Settings, _programs: Programs, _job_rules: JobRules = no_rules) -> Scheduler:
     return NoScheduler()
 
 
@@ -28,6 +28,12 @@ class NoScheduler:
         return NOTHING_DONE
 
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+        return NOTHING_DONE
+
+    def signal_jobs(self, mark: str) -> Outcome:
+        return NOTHING_DONE
+
+    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
         return NOTHING_DONE
 
     def out_by_us(self) -> list[Claim]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from hpcdoctor.actions import slurm_jobs
+from hpcdoctor.actions.gate_note import turned_away
 from hpcdoctor.actions.limit import (
     SECOND_OVER,
     YOUNG_SECONDS,
@@ -21,7 +23,13 @@ from hpcdoctor.actions.limit import (
 )
 from hpcdoctor.actions.programs import Programs
 from hpcdoctor.actions.reason import mark_of, why_not_mark, why_not_reason
-from hpcdoctor.actions.schedulers import Outcome, Scheduler, SchedulerUnavailable
+from hpcdoctor.actions.schedulers import (
+    JobRules,
+    Outcome,
+    Scheduler,
+    SchedulerUnavailable,
+    no_rules,
+)
 from hpcdoctor.actions.slurm_commands import Commands
 from hpcdoctor.actions.slurm_text import SlurmNode, is_slurms_own
 from hpcdoctor.definitions.settings import Limit, Settings
@@ -39,8 +47,14 @@ UNDER_WAY = {
 }
 
 
-def connect(settings: Settings, programs: Programs) -> Scheduler:
-    return SlurmScheduler(Commands(settings.slurm, programs), settings.limit)
+def connect(settings: Settings, programs: Programs, job_rules: JobRules = no_rules) -> Scheduler:
+    return SlurmScheduler(
+        Commands(settings.slurm, programs),
+        settings.limit,
+        grace_signal=settings.slurm.grace_signal,
+        job_rules=job_rules,
+        turned_away=lambda mark: turned_away(settings.run_directory, mark),
+    )
 
 
 class SlurmScheduler:
@@ -51,11 +65,17 @@ class SlurmScheduler:
         commands: Commands,
         limit: Limit,
         *,
+        grace_signal: str = "TERM",
+        job_rules: JobRules = no_rules,
+        turned_away: Callable[[str], bool] = lambda _mark: False,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._commands = commands
         self._limit = limit
+        self._grace_signal = grace_signal
+        self._job_rules = job_rules  # the rules that may touch jobs
+        self._turned_away = turned_away
         self._pause = pause
         self._clock = clock
 
@@ -81,9 +101,9 @@ class SlurmScheduler:
         if node.view.drained and node.view.marked(mark):
             return self._settle(node, mark)  # an earlier request of ours may have come late
         taken = why_taken(node.view, mark)
-        if taken is not None:
+        if taken is not None and not (node.view.prolog_failed and self._turned_away(mark)):
             return taken
-        over = self._why_no_more(node)
+        over = self._why_no_more(node) if taken is None else None
         if over is not None:
             return Outcome(Result.OVER_LIMIT, over, node.view)
         failure = self._commands.update(["state=drain", f"reason={reason}"])
@@ -121,6 +141,20 @@ class SlurmScheduler:
             return Outcome(Result.FOREIGN, message, after)
         heard = "" if after.responding else "; it takes jobs when its slurmd has registered"
         return Outcome(Result.DONE, f"resumed{heard}", after)
+
+    def signal_jobs(self, mark: str) -> Outcome:
+        view = self._commands.show_node().view
+        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules()):
+            return Outcome(Result.REFUSED, why, view)
+        told, message = slurm_jobs.signal_jobs(self._commands, self._grace_signal)
+        return Outcome(Result.DONE, message, view, told)
+
+    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+        view = self._commands.show_node().view
+        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules()):
+            return Outcome(Result.REFUSED, why, view)
+        _, message = slurm_jobs.requeue_jobs(self._commands, signalled)
+        return Outcome(Result.DONE, message, self._commands.show_node().view)
 
     def _settle(self, node: SlurmNode, mark: str, *, wait: bool = True) -> Outcome:
         """Count now that our claim stands, and give it back where it is one too many."""

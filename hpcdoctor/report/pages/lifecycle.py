@@ -218,5 +218,7 @@ def _answers(action: Action, drained: str) -> Iterator[Happening]:
             yield Happening("the repair is done", answer(Result.DONE, drained), drained)
             yield Happening("the repair fails", answer(Result.FAILED, drained), drained)
             yield Happening("the repair has no end", answer(Result.TOO_LONG, drained), drained)
+        case Operation.SIGNAL | Operation.REQUEUE:
+            yield Happening("the jobs were told", answer(Result.DONE, drained), drained)
     silent = ActionResult(action.id, action.operation, Result.NO_ANSWER, "no answer")
     yield Happening("no answer", Answered(silent), drained)
