@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench.gate import measure_gate
 from bench.latency import measure_drain, measure_finding
 from bench.measure import NotMeasured
 from bench.rest import measure_at_rest
@@ -22,6 +23,7 @@ Part = Callable[[Path, bool], Iterator[Row]]
 
 PARTS: dict[str, Part] = {
     "floors": lambda program, quick: measure_floors(program, 7 if quick else 21),
+    "gate": lambda program, quick: measure_gate(program, 50 if quick else 300),
     "with-daemon": lambda program, quick: measure_with_daemon(program, 7 if quick else 21),
     "without-daemon": lambda program, quick: measure_without_daemon(program, 5 if quick else 15),
     "sweep": lambda program, quick: measure_sweep(program, 20 if quick else 200),

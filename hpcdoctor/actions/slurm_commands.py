@@ -8,7 +8,9 @@ more; what a failure means stands in the text.
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hpcdoctor.actions.limit import Partition
 from hpcdoctor.actions.programs import Finished, NoResult, NotStarted, Programs
@@ -28,6 +30,7 @@ READ_SECONDS = 15.0  # a dead controller takes scontrol 9 s to notice, a hung on
 WRITE_SECONDS = 30.0
 FILE_SECONDS = 5.0
 
+TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # scontrol takes lists, ranges and "ALL" wherever it takes a node's name.
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -152,11 +155,24 @@ class Commands:
 
     def _run(self, argv: Sequence[str], deadline_seconds: float) -> Finished:
         self._check_configuration()
+        self._read_token()
         if self._settings.programs:
             # That folder may be on a file server. The starter is not: if the server hangs, it is
             # the started process that hangs, and not this one in the middle of starting it.
             argv = ["env", f"{self._settings.programs}/{argv[0]}", *argv[1:]]
         return self._bounded(argv, deadline_seconds)
+
+    def _read_token(self) -> None:
+        """Take the token anew each time: whoever renews it need not tell us."""
+        if self._settings.token_file is None:
+            return
+        path = Path(self._settings.token_file)
+        if reason := why_not_secret(path):
+            raise SchedulerRefused(f"{reason}; correct slurm.token_file")
+        token = path.read_text(errors="replace").strip().removeprefix("SLURM_JWT=")
+        if TOKEN.fullmatch(token) is None:
+            raise SchedulerRefused(f"{path} holds no token; write what `scontrol token` prints")
+        self._environment["SLURM_JWT"] = token
 
     def _check_configuration(self) -> None:
         """Slurm's programs would wait 60 s for a file that is not there."""
@@ -175,6 +191,19 @@ class Commands:
             ) from error
         except NoResult as error:
             raise SchedulerUnavailable(f"{error}; what was asked may still happen") from error
+
+
+def why_not_secret(path: Path) -> str | None:
+    """Return why this file is not one that only its owner, root or we, can read; or None."""
+    try:
+        found = path.lstat()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        return f"{path} is not a plain file of root's"
+    if found.st_mode & 0o077:
+        return f"{path} can be read by others than root: chmod 600 {path}"
+    return None
 
 
 def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavailable:

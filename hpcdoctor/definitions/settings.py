@@ -38,6 +38,7 @@ class Slurm(_Section, frozen=True, kw_only=True):
     node_name: str | None = None  # default: the node whose NodeHostName is this host's name
     conf: str | None = None  # SLURM_CONF; default: Slurm's own search
     programs: str | None = None  # folder of scontrol and sinfo; default: the system's PATH
+    token_file: str | None = None  # a JSON web token for Slurm, in a file only root can read
     grace: str = "5m"  # under `drain-now`: from the signal until the jobs are requeued
     grace_signal: str = "TERM"  # what asks a job to checkpoint: TERM, USR1, USR2, INT, HUP or CONT
 

@@ -127,7 +127,7 @@ def _paths(settings: Settings, source: Located) -> Iterator[DefinitionError]:
             "run_directory",
         )
     yield from _slurm(settings, source)
-    for key in ("conf", "programs"):
+    for key in ("conf", "programs", "token_file"):
         value = getattr(settings.slurm, key)
         if value is not None and not PurePosixPath(value).is_absolute():
             section = source["slurm"]

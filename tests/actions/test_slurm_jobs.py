@@ -70,6 +70,10 @@ def restarts(cluster: SlurmCluster, job: int) -> int:
     return int(shown.partition("Restarts=")[2].split()[0])
 
 
+def wait_until_sent_back(cluster: SlurmCluster, job: int) -> None:
+    wait_for(f"job {job} to be sent back", lambda: restarts(cluster, job) == 1, 30)
+
+
 def started(cluster: SlurmCluster, script: str, node: str = "n1", options: str = "") -> int:
     """Submit it, and wait until it really runs: a job that is ended while it starts takes long."""
     jobs = cluster.folder / "jobs"
@@ -88,7 +92,7 @@ def test_requeue_takes_the_jobs_of_this_node_and_leaves_the_others(
     cluster.drain("n1", REASON)
     done = do(scheduler, Operation.REQUEUE)
     assert (done.result, done.message) == (Result.DONE, f"requeued job {here}")
-    wait_for("the job to be sent back", lambda: restarts(cluster, here) == 1, 30)
+    wait_until_sent_back(cluster, here)
     assert cluster.job_state(there) == "RUNNING"
     assert restarts(cluster, there) == 0
 
@@ -137,4 +141,4 @@ def test_a_job_checkpoints_when_it_is_asked_and_is_requeued_afterwards(
     done = do(scheduler, Operation.REQUEUE, told.jobs)
     assert done.result is Result.DONE
     for each in (job, dies):
-        wait_for(f"{each} to be sent back", lambda each=each: restarts(cluster, each) == 1, 30)
+        wait_until_sent_back(cluster, each)
