@@ -18,6 +18,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?=
+# What starts real programs stays in one of them, one test after the other (tests/conftest.py).
+WORKERS ?= 2
 
 # A moved or copied checkout needs an install of its own, so its place is part of the mark.
 PLACE := $(subst /,-,$(CURDIR))
@@ -42,7 +44,7 @@ run: $(RUNNABLE)
 
 test: system-packages system-user $(DEVELOPABLE)
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not soak" --cov --cov-branch --cov-report=term:skip-covered \
+	$(BIN)/python -m pytest -m "not soak" --numprocesses=$(WORKERS) --dist=loadgroup --cov --cov-branch --cov-report=term:skip-covered \
 		$(PYTEST) </dev/null
 
 lint: $(DEVELOPABLE)

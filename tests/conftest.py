@@ -67,3 +67,10 @@ def as_root() -> None:
     """Skip where the test is not run by root."""
     if os.geteuid() != 0:
         pytest.skip("only root can do this")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what starts real programs run one after the other: they share one kernel log."""
+    for item in items:
+        if item.get_closest_marker("real") is not None:
+            item.add_marker(pytest.mark.xdist_group("real"))

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,31 +50,42 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer", "words"),
+    ("make", "answer", "words"),
     [
-        (line(), Answer.OPEN, "jobs may start"),
-        (line(Answer.CLOSED, reason=REASON), Answer.CLOSED, REASON),
-        (line(age=89), Answer.OPEN, ""),
-        (line(age=95), Answer.UNKNOWN, "has written nothing for 9"),
-        (line(Answer.CLOSED, reason=REASON, age=95), Answer.UNKNOWN, "stale"),
-        (line(age=95, process=4_194_999), Answer.UNKNOWN, "dead: the doctor (process 4194999)"),
-        (line(boot="another-boot"), Answer.UNKNOWN, "before the machine was started"),
-        (line(age=-60), Answer.UNKNOWN, "before the machine was started"),
-        (line().rstrip("\n"), Answer.UNKNOWN, "broken"),
-        ("", Answer.UNKNOWN, "broken"),
-        (line().replace("gate 1", "gate 2"), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason="no mark"), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason=REASON + " 'quoted'"), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason=REASON + " \x1b[2J"), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason=REASON + "x" * 200), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason="hd:k3f9.123 x"), Answer.UNKNOWN, "broken"),
-        (line().replace(" 30 ", " 030 "), Answer.UNKNOWN, "broken"),
-        (line().replace(" 30 ", " $(reboot) "), Answer.UNKNOWN, "broken"),
-        (line().replace(" node ", " nobody "), Answer.UNKNOWN, "broken"),
-        (line(Answer.CLOSED, reason=REASON + " $(touch /tmp/x) `id` ${PATH}"), Answer.CLOSED, "$("),
+        (lambda: line(), Answer.OPEN, "jobs may start"),
+        (lambda: line(Answer.CLOSED, reason=REASON), Answer.CLOSED, REASON),
+        (lambda: line(age=60), Answer.OPEN, ""),
+        (lambda: line(age=95), Answer.UNKNOWN, "has written nothing for 9"),
+        (lambda: line(Answer.CLOSED, reason=REASON, age=95), Answer.UNKNOWN, "stale"),
+        (
+            lambda: line(age=95, process=4_194_999),
+            Answer.UNKNOWN,
+            "dead: the doctor (process 4194999)",
+        ),
+        (lambda: line(boot="another-boot"), Answer.UNKNOWN, "before the machine was started"),
+        (lambda: line(age=-60), Answer.UNKNOWN, "before the machine was started"),
+        (lambda: line().rstrip("\n"), Answer.UNKNOWN, "broken"),
+        (lambda: "", Answer.UNKNOWN, "broken"),
+        (lambda: line().replace("gate 1", "gate 2"), Answer.UNKNOWN, "broken"),
+        (lambda: line(Answer.CLOSED, reason="no mark"), Answer.UNKNOWN, "broken"),
+        (lambda: line(Answer.CLOSED, reason=REASON + " 'quoted'"), Answer.UNKNOWN, "broken"),
+        (lambda: line(Answer.CLOSED, reason=REASON + " \x1b[2J"), Answer.UNKNOWN, "broken"),
+        (lambda: line(Answer.CLOSED, reason=REASON + "x" * 200), Answer.UNKNOWN, "broken"),
+        (lambda: line(Answer.CLOSED, reason="hd:k3f9.123 x"), Answer.UNKNOWN, "broken"),
+        (lambda: line().replace(" 30 ", " 030 "), Answer.UNKNOWN, "broken"),
+        (lambda: line().replace(" 30 ", " $(reboot) "), Answer.UNKNOWN, "broken"),
+        (lambda: line().replace(" node ", " nobody "), Answer.UNKNOWN, "broken"),
+        (
+            lambda: line(Answer.CLOSED, reason=REASON + " $(touch /tmp/x) `id` ${PATH}"),
+            Answer.CLOSED,
+            "$(",
+        ),
     ],
 )
-def test_what_a_line_is_worth(tmp_path: Path, text: str, answer: Answer, words: str) -> None:
+def test_what_a_line_is_worth(
+    tmp_path: Path, make: Callable[[], str], answer: Answer, words: str
+) -> None:
+    text = make()  # now: the line has the time in it
     asked = ask(written(tmp_path, text))
     assert CODES[asked.returncode] is answer, asked
     assert words in asked.stdout
