@@ -28,17 +28,19 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Limit(_Section, frozen=True, kw_only=True):
     """How many nodes of a partition may be out by hpcdoctor: the larger of the two."""
 
-    nodes: int = 1  # always allowed
-    share_ratio: float = 0.02  # of the nodes of the partition
+    nodes: int = 1  # so many are always allowed
+    share_ratio: float = 0.02  # so large a share of the nodes of the partition
 
 
 class Slurm(_Section, frozen=True, kw_only=True):
     """How to reach Slurm."""
 
-    node_name: str | None = None  # default: the node whose NodeHostName is this host's name
-    conf: str | None = None  # SLURM_CONF; default: Slurm's own search
-    programs: str | None = None  # folder of scontrol and sinfo; default: the system's PATH
-    token_file: str | None = None  # a JSON web token for Slurm, in a file only root can read
+    # as Slurm names it: "n017"; default: the one whose NodeHostName is ours
+    node_name: str | None = None
+    conf: str | None = None  # SLURM_CONF, "/etc/slurm/slurm.conf"; default: Slurm's own search
+    programs: str | None = None  # folder of scontrol, "/opt/slurm/bin"; default: the system's PATH
+    # a JSON web token for Slurm, in a file only root can read: "/etc/hpcdoctor/slurm.token"
+    token_file: str | None = None
     grace: str = "5m"  # under `drain-now`: from the signal until the jobs are requeued
     grace_signal: str = "TERM"  # what asks a job to checkpoint: TERM, USR1, USR2, INT, HUP or CONT
 
@@ -46,12 +48,14 @@ class Slurm(_Section, frozen=True, kw_only=True):
 class Mqtt(_Section, frozen=True, kw_only=True):
     """The broker; no events leave the node without one."""
 
-    host: str
-    port: int = 1883
-    ca_file: str | None = None  # TLS is used when this is set
-    cert_file: str | None = None  # the node's own, where the broker asks for one
-    key_file: str | None = None  # goes with cert_file
-    username: str | None = None
+    host: str  # its name or address: "broker.example.org"
+    port: int = 1883  # of the broker; 8883 is usual with TLS
+    ca_file: str | None = None  # TLS is used when this is set: "/etc/hpcdoctor/ca.pem"
+    cert_file: str | None = None  # the node's own, if one is asked for: "/etc/hpcdoctor/node.pem"
+    # the key of cert_file: "/etc/hpcdoctor/node.key", or `credential:NAME`
+    key_file: str | None = None
+    username: str | None = None  # where the broker asks for a name: "n017"
+    # whose one line it is: "/etc/hpcdoctor/mqtt.password", or as key_file
     password_file: str | None = None
     keepalive_seconds: int = 60  # how soon the broker notices that this node is gone
 
@@ -59,8 +63,8 @@ class Mqtt(_Section, frozen=True, kw_only=True):
 class Metrics(_Section, frozen=True, kw_only=True):
     """/metrics and /healthz over HTTP; off unless this section exists."""
 
-    address: str = "127.0.0.1"
-    port: int = 9735
+    address: str = "127.0.0.1"  # of this machine alone; 0.0.0.0: of all its addresses
+    port: int = 9735  # where it listens, of TCP
 
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -69,40 +73,42 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Maintenance(_Section, frozen=True, kw_only=True):
     """A time in which people work on the node: nothing is drained or repaired meanwhile."""
 
-    why: str  # shown wherever the node's state is
-    start: str | None = msgspec.field(name="from", default=None)  # 2026-12-01T08:00, local time
-    until: str | None = None  # as `from`
-    every: str | None = None  # or each week: "sat 02:00", with `for`
-    lasts: str | None = msgspec.field(name="for", default=None)  # 4h, at most 7d
+    why: str  # shown wherever the node's state is: "patches"
+    # once: "2026-12-01T08:00", local time
+    start: str | None = msgspec.field(name="from", default=None)
+    until: str | None = None  # goes with `from`: "2026-12-01T18:00"
+    every: str | None = None  # or each week: "sat 02:00", local time
+    # goes with `every`: "4h", at most 7d
+    lasts: str | None = msgspec.field(name="for", default=None)
 
 
 class Settings(_Section, frozen=True, kw_only=True):
     """hpcdoctor.yaml; every key may be left out."""
 
-    cluster: str = "cluster"  # as it stands in the topics of the broker
-    node: str | None = None  # default: the host name up to the first dot
+    cluster: str = "cluster"  # its name, as it stands in the topics of the broker
+    node: str | None = None  # its name: "n017"; default: the host name up to the first dot
     mode: Mode = Mode.SHADOW  # how far any rule may go on this node
     authority: Authority = Authority.NODE  # who drains: this node, the fleet, somebody else
     scheduler: SchedulerName = SchedulerName.NONE  # what drains and resumes
     slurm: Slurm = Slurm()
     limit: Limit = Limit()
     maintenance: list[Maintenance] = []  # when nothing is drained or repaired
-    remediations: list[str] = []  # none runs until it is named here
+    remediations: list[str] = []  # none runs until it is named here: "gpu-reset"
     act_without_fleet: list[str] = []  # rules that may drain where the fleet does not answer
     fleet_patience: str = "5m"  # how long a request may go unanswered before it counts as away
     mqtt: Mqtt | None = None
     metrics: Metrics | None = None
-    profile: str | None = None  # name of a file in profiles/
+    profile: str | None = None  # what the node is made of; a file in profiles/: "cpu-only"
     tick: str = "5s"  # between two looks; each check comes in multiples of it
     probation: str = "24h"  # back in service and watched; a repeat goes on where it stopped
     spool_age: str = "7d"  # how long events are kept that nobody has acknowledged
-    spool_size: str = "64MiB"  # how much of them; beyond it, readings and findings go first
+    spool_size: str = "64MiB"  # how many events; beyond it, readings and findings go first
     record_age: str = "14d"  # how long the probes' readings are kept, for `hpcdoctor replay`
-    record_size: str = "64MiB"  # how much of them; 0B: none; a store in memory keeps an eighth
-    user: str = "hpcdoctor"  # of the daemon
-    run_directory: str = "/run/hpcdoctor"  # of the sockets
-    state_directory: str = "/var/lib/hpcdoctor"  # of the daemon's database
-    helper_state_directory: str = "/var/lib/hpcdoctor-helper"  # of the helper's journal
+    record_size: str = "64MiB"  # how many readings; 0B: none; a store in memory keeps an eighth
+    user: str = "hpcdoctor"  # whom the daemon runs as
+    run_directory: str = "/run/hpcdoctor"  # folder of the sockets
+    state_directory: str = "/var/lib/hpcdoctor"  # folder of the daemon's database
+    helper_state_directory: str = "/var/lib/hpcdoctor-helper"  # folder of the helper's journal
 
     @property
     def control_socket(self) -> Path:

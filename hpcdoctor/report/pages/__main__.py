@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable
 
-from hpcdoctor.report.pages import check_json, checks, lifecycle, settings
+from hpcdoctor.report.pages import check_json, checks, example, lifecycle, settings
 
 PAGES: dict[str, Callable[[], str]] = {
     "check-json": check_json.render,
     "checks": checks.render,
+    "example": example.render,
     "lifecycle": lifecycle.render,
     "settings": settings.render,
 }
