@@ -61,17 +61,22 @@ def load_settings(configuration: Path = CONFIGURATION) -> Settings:
 
     Raise DefinitionError where the file is wrong or may be written by others.
     """
+    return load_settings_source(configuration).value
+
+
+def load_settings_source(configuration: Path = CONFIGURATION) -> Defined[Settings]:
+    """Return the site's settings, and where each key was written; errors as load_settings."""
     path = configuration / SETTINGS_FILE
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return Settings()
+        return Defined(Settings(), Located(path, 1))
     except OSError as error:
         raise DefinitionError(f"cannot be read: {error.strerror}", path) from error
     source = read_file(path, check_owner=True)
     settings = convert(source, Settings)
     raise_all(list(problems_of(settings, source)))
-    return settings
+    return Defined(settings, source)
 
 
 def load_definitions(

@@ -8,6 +8,7 @@ import msgspec
 from hpcdoctor.model.decision import Mode
 
 CONFIGURATION = Path("/etc/hpcdoctor")
+CREDENTIAL = "credential:"  # a file that systemd hands over: LoadCredential= of the unit
 
 
 class Authority(StrEnum):

@@ -6,13 +6,14 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from hpcdoctor.definitions.mistake import DefinitionError
-from hpcdoctor.definitions.settings import DAYS, Settings
+from hpcdoctor.definitions.settings import CREDENTIAL, DAYS, Settings
 from hpcdoctor.definitions.yamlfile import Located
 from hpcdoctor.model.quantity import format_duration, parse_duration, parse_size
 
 # One level of a topic on the broker, and a name at the scheduler.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 WEEKLY = re.compile(f"(?:{'|'.join(DAYS)}) (?:[01][0-9]|2[0-3]):[0-5][0-9]")
 DAY_SECONDS = 86400.0
 GRACE_SIGNALS = ("TERM", "USR1", "USR2", "INT", "HUP", "CONT")
@@ -158,6 +159,17 @@ def _network(settings: Settings, source: Located) -> Iterator[DefinitionError]:
         return
     where: Located = source["mqtt"]
     error: Callable[[str, str], DefinitionError] = where.error
+    for key in ("ca_file", "cert_file", "key_file", "password_file"):
+        written = getattr(mqtt, key)
+        if written is None or PurePosixPath(written).is_absolute():
+            continue
+        if not written.startswith(CREDENTIAL):
+            # Not shown: somebody may have written the password itself.
+            what = "the whole path of a file, from / on, or credential:NAME"
+            yield error(f"`{key}`: write {what}, never the secret itself", key)
+        elif CREDENTIAL_NAME.fullmatch(written.removeprefix(CREDENTIAL)) is None:
+            what = "after `credential:` comes a name of letters, digits, dot, underscore, hyphen"
+            yield error(f"`{key}: {written}`: {what}, without a space", key)
     if not mqtt.host.strip():
         yield error("`host` is empty", "host")
     if not 5 <= mqtt.keepalive_seconds <= 65535:

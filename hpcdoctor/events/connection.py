@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from hpcdoctor.definitions.settings import Mqtt
-from hpcdoctor.events.credentials import check_files, read_password
+from hpcdoctor.events.credentials import check_files, located, read_password
 from hpcdoctor.events.envelope import timestamp
 from hpcdoctor.events.topics import Topics
 from hpcdoctor.events.vocabulary import Alive
@@ -255,6 +255,7 @@ def _secrets(settings: Mqtt) -> str | None:
 def _tls(settings: Mqtt) -> aiomqtt.TLSParameters | None:
     if settings.ca_file is None:
         return None
+    files = located(settings)
     return aiomqtt.TLSParameters(
-        ca_certs=settings.ca_file, certfile=settings.cert_file, keyfile=settings.key_file
+        ca_certs=files["ca_file"], certfile=files["cert_file"], keyfile=files["key_file"]
     )
