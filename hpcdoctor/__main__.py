@@ -7,6 +7,7 @@ COMMANDS = {
     "check": "what is wrong with this machine, and what to do about it",
     "status": "where the node stands, and what happens next",
     "explain": "what a check, rule, remediation or Xid means, and where each key comes from",
+    "settings": "which settings hold here, and which line says so",
     "lint": "find mistakes in the shipped files and the site's",
     "profile": "learn what a node of this kind is made of, or hold this one against it",
     "gate": "whether a job may start on this node, as Slurm's Prolog is told",

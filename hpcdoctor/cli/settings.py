@@ -1,0 +1,48 @@
+"""`hpcdoctor settings`: which settings hold here, and which line of which file says so?"""
+
+import platform
+import sys
+
+import msgspec
+
+from hpcdoctor.cli.effective import Rules, effective, render
+from hpcdoctor.cli.parser import make_parser
+from hpcdoctor.definitions.loader import load_definitions, load_settings_source
+from hpcdoctor.model.decision import Mode
+from hpcdoctor.report.pages import example
+
+
+def main(arguments: list[str]) -> int:
+    parser = make_parser(
+        "settings",
+        "Show the settings that hold on this node, and the file and line that each comes from. "
+        "Secrets are never shown, only whether the daemon can use their files.",
+    )
+    parser.add_argument("--json", action="store_true", help="the same for a script")
+    parser.add_argument(
+        "--example",
+        action="store_true",
+        help="print an hpcdoctor.yaml with every key in a comment, to begin with",
+    )
+    options = parser.parse_args(arguments)
+    if options.example:
+        print(example.render(), end="")
+        return 0
+    defined = load_settings_source(options.config)
+    definitions = load_definitions(options.config)
+    modes = [rule.value.mode for rule in definitions.rules.values() if rule.value.enabled]
+    known = effective(
+        defined,
+        platform.node().partition(".")[0],
+        Rules(act=modes.count(Mode.ACT), all=len(modes)),
+        is_there=defined.source.file.exists(),
+    )
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(known)).decode())
+    else:
+        print(render(known), end="")
+    if definitions.problems:
+        files = len({problem.file for problem in definitions.problems})
+        what = "1 file is wrong and not counted" if files == 1 else f"{files} files are wrong"
+        print(f"hpcdoctor: {what}; see `hpcdoctor lint`", file=sys.stderr)
+    return 0
