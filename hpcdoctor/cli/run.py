@@ -47,7 +47,11 @@ def main(arguments: list[str], program: list[str] | None = None) -> int:
         settings = load_settings(configuration)
         os.umask(0o022)  # folders above ours are made as usual; each process gets its unit's
         supervisor = _prepare(settings, configuration, options, program or PROGRAM)
-    except (CannotRun, DefinitionError, SocketError) as error:
+    except DefinitionError as error:
+        for problem in error.every:
+            say(str(problem))
+        return WRONG_CONFIGURATION
+    except (CannotRun, SocketError) as error:
         say(str(error))
         return WRONG_CONFIGURATION
     try:

@@ -1,15 +1,19 @@
 """How does a mapping become a typed struct, and what is told of every mistake in it?"""
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import structs
+from msgspec.structs import FieldInfo
 
 from hpcdoctor.definitions.mistake import DefinitionError, did_you_mean, raise_all
 from hpcdoctor.definitions.yamlfile import Located
+from hpcdoctor.model.quantity import parse_duration, parse_size
 
 T = TypeVar("T")
 
@@ -30,17 +34,48 @@ def _mistakes(located: Located, shape: type[Any]) -> Iterator[DefinitionError]:
     for key in located:
         if key not in fields:
             known = [name for name in fields if name not in located] or list(fields)
-            hint = did_you_mean(key, known) or f"; there are {', '.join(fields)}"
+            hint = (
+                _belongs_below(key, hints, fields)
+                or did_you_mean(key, known)
+                or f"; there are {', '.join(fields)}"
+            )
             yield located.error(f"there is no key `{key}` here{hint}", key)
     for key, field in fields.items():
         if key in located:
-            yield from _mistakes_in_value(located, key, located[key], hints[field.name])
+            needs_unit = key in _WITH_UNIT or _has_unit(field.default)
+            yield from _mistakes_in_value(
+                located, key, located[key], hints[field.name], needs_unit=needs_unit
+            )
         elif field.required:
             yield located.error(f"the key `{key}` is missing")
 
 
+# Durations that have no default.
+_WITH_UNIT = ("every", "for", "within", "timeout")
+
+
+def _has_unit(default: object) -> bool:
+    """Tell whether a key's default is a duration or a size, and so every other value too."""
+    if not isinstance(default, str):
+        return False
+    for parse in (parse_duration, parse_size):
+        with contextlib.suppress(ValueError):
+            parse(default)
+            return True
+    return False
+
+
+def _belongs_below(key: str, hints: Mapping[str, object], fields: Mapping[str, FieldInfo]) -> str:
+    """Say below which section a key stands that was not indented."""
+    for name, field in fields.items():
+        shape = _struct_of(hints[field.name])
+        if shape is not None and key in {inner.encode_name for inner in structs.fields(shape)}:
+            return f"; it belongs below `{name}:`, indented by two spaces"
+    return ""
+
+
 def _mistakes_in_value(
-    located: Located, key: str, value: object, hint: object
+    located: Located, key: str, value: object, hint: object, *, needs_unit: bool = False
 ) -> Iterator[DefinitionError]:
     try:
         msgspec.convert(value, hint)
@@ -63,6 +98,10 @@ def _mistakes_in_value(
             else:
                 yield located.error(f"`{key}`: each item of this list has keys and values", key)
         return
+    if needs_unit and isinstance(value, (int, float)) and not isinstance(value, bool):
+        units = "64MiB" if key.endswith("_size") else f"{value}s, {value}m, {value}h or {value}d"
+        yield located.error(f"`{key}: {value}` has no unit; write it as in {units}", key)
+        return
     yield located.error(f"`{key}`: {_say(said, value, hint)}", key)
 
 
@@ -82,7 +121,9 @@ _WORDS = {
 def _say(said: str, value: object = None, hint: object = None) -> str:
     """Put msgspec's sentence in the words of somebody who writes YAML."""
     choices = _enum_of(hint)
-    if choices is not None and not isinstance(value, (list, dict)) and value is not None:
+    if choices is not None and value is None:
+        return f"nothing is written here; write {_either(choices)}"
+    if choices is not None and not isinstance(value, (list, dict)):
         written = str(value).lower() if isinstance(value, bool) else str(value)
         near = did_you_mean(written, choices)
         return f"there is no `{written}`{near or '; write ' + _either(choices)}"
@@ -104,10 +145,22 @@ def _say(said: str, value: object = None, hint: object = None) -> str:
     elif "str" in due and got == "array":
         fix = "; quote a text that begins with ["
     elif "array" in due and got == "str":
-        fix = "; write it as [one, two]"
-    elif got == "str" and {"int", "float", "bool"} & set(due):
-        fix = "; write it without quotes"
+        words = [word.strip() for word in str(value).split(",") if word.strip()]
+        fix = f"; write it as [{', '.join(words)}]"
+    elif got == "str" and {"int", "float", "bool"} & set(due) and not of_item:
+        return f"{wanted} is due here, not `{value}`{_as_number(str(value))}"
     return f"{of_item}{wanted} is due here, not {_WORDS.get(got, got)}{fix}"
+
+
+def _as_number(text: str) -> str:
+    """Return the likely fix of a text that was to be a number."""
+    if text in ("true", "false") or re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", text):
+        return "; write it without quotes"
+    if re.fullmatch(r"[0-9]+,[0-9]+", text):
+        return f"; write {text.replace(',', '.')}"
+    if share := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text):
+        return f"; write {float(share[1]) / 100:g}"
+    return ""
 
 
 def _either(words: list[str]) -> str:

@@ -32,7 +32,7 @@ LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its zero byte
 def problems_of(settings: Settings, source: Located) -> Iterator[DefinitionError]:
     """Yield every mistake that types cannot tell."""
     for key, name in (("cluster", settings.cluster), ("node", settings.node)):
-        if name is not None and NAME.fullmatch(name) is None:
+        if name is not None and NAME.fullmatch(name) is None and not UNFILLED.search(name):
             yield source.error(
                 f"`{key}: {name}`: use letters, digits, dot, underscore and hyphen, and begin "
                 "with a letter or digit",
@@ -43,11 +43,26 @@ def problems_of(settings: Settings, source: Located) -> Iterator[DefinitionError
             f"`profile: {settings.profile}`: write the name of a file in profiles/, without .yaml",
             "profile",
         )
+    yield from _not_filled_in(source)
     yield from _maintenance(settings, source)
     yield from _quantities(settings, source)
     yield from _limit(settings, source)
     yield from _paths(settings, source)
     yield from _network(settings, source)
+
+
+UNFILLED = re.compile(r"\$\{[^}]*\}|^\$[A-Za-z_]\w*|\{\{.*\}\}|%\([a-z]+\)s")
+
+
+def _not_filled_in(source: Located) -> Iterator[DefinitionError]:
+    """A place that a template or a shell was to fill in is no value."""
+    for key, value in source.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Located):
+                yield from _not_filled_in(item)
+            elif isinstance(item, str) and (found := UNFILLED.search(item)):
+                message = f"`{key}`: nothing fills in `{found[0]}` here; write the value itself"
+                yield source.error(message, key)
 
 
 def _maintenance(settings: Settings, source: Located) -> Iterator[DefinitionError]:
@@ -172,6 +187,13 @@ def _network(settings: Settings, source: Located) -> Iterator[DefinitionError]:
             yield error(f"`{key}: {written}`: {what}, without a space", key)
     if not mqtt.host.strip():
         yield error("`host` is empty", "host")
+    elif "/" in mqtt.host:
+        what = "write the name alone; `port:` and `ca_file:` (TLS) stand beside it"
+        yield error(f"`host: {mqtt.host}`: {what}", "host")
+    elif found := re.fullmatch(r"([^:]+|\[.+\]):([0-9]+)", mqtt.host):
+        name = found[1].strip("[]")
+        fix = f"write `host: {name}` and `port: {found[2]}`"
+        yield error(f"`host: {mqtt.host}`: {fix}", "host")
     if not 5 <= mqtt.keepalive_seconds <= 65535:
         yield error("`keepalive_seconds` has to be between 5 and 65535", "keepalive_seconds")
     if (mqtt.cert_file is None) != (mqtt.key_file is None):

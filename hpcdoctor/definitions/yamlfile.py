@@ -75,6 +75,8 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Located:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, (str, int)) or isinstance(key, bool):
             hint = "" if key_node.id == "scalar" else "; quote a text that begins with { or ["
+            if key_node.id == "mapping":  # {{ cluster }}
+                hint += ", or is this a template that nobody has filled in?"
             raise DefinitionError(f"the key `{_short(key)}` is not a text{hint}", loader.file, line)
         name = str(key)
         if name in located:
@@ -149,6 +151,10 @@ def load_yaml(path: Path) -> Located:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DefinitionError("is not a plain file", path)
             text = stream.read(LIMIT_BYTES + 1)
+    except PermissionError as error:
+        # Secrets stand in files of their own, so that this one can be read by everybody.
+        fix = f"; the users of hpcdoctor need to: chmod a+r {path}, and a+x the folders above it"
+        raise DefinitionError(f"cannot be read: {error.strerror}{fix}", path) from error
     except OSError as error:
         raise DefinitionError(f"cannot be read: {error.strerror}", path) from error
     if len(text) > LIMIT_BYTES:
@@ -182,8 +188,24 @@ def parse_yaml(text: bytes, path: Path) -> Located:
     if content is None:
         return Located(path, 1)
     if not isinstance(content, Located):
-        raise DefinitionError("has to be a mapping of keys and values", path, 1)
+        raise _no_mapping(content, path)
     return content
+
+
+_LOOKS_LIKE_A_KEY = re.compile(r"([A-Za-z_-]+)\s*([:=])\s*(\S.*)?")
+
+
+def _no_mapping(content: object, path: Path) -> DefinitionError:
+    """Say what is missing where a whole file is one text or one list."""
+    hint = ""
+    if isinstance(content, list):
+        hint = "; leave out the hyphens, and write each key at the beginning of its line"
+    elif found := _LOOKS_LIKE_A_KEY.match(str(content)):
+        key, sign, _ = found.groups()
+        hint = f"; write a colon and a space after `{key}`"
+        if sign == ":" and re.match(rf"{key}:[^\S ]", str(content)):
+            hint += ", an ordinary one (this one looks like it and is not)"
+    return DefinitionError(f"has to be a mapping of keys and values{hint}", path, 1)
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
@@ -238,19 +260,29 @@ _HINTS = {
     "did not find expected '-'": "check the indentation of the list",
     "expected ',' or": 'quote a text that begins with { or [, as in "{gpu} …"',
     "could not find expected ':'": "a key needs a colon and a space after it",
-    "end of stream": "a quote or a bracket is not closed",
+    "end of stream": "a quote or a bracket that begins here is not closed",
 }
+_TAB = "indent with spaces, not with a tab"
+_DEEPER = "this line begins further in than the one above, which has its value already"
 
 
 def _not_yaml(error: yaml.MarkedYAMLError, text: bytes, path: Path) -> DefinitionError:
-    mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 0
+    """Say first what people most often did, and then the parser's words."""
     problem = _short(error.problem or error.context or "it cannot be read")
-    hint = next((f"; {hint}" for said, hint in _HINTS.items() if said in problem), "")
+    mark = error.problem_mark or error.context_mark
+    if "end of stream" in problem and error.context_mark:
+        mark = error.context_mark  # not the end of the file: where it was opened
+    line = mark.line + 1 if mark else 0
+    hint = next((hint for said, hint in _HINTS.items() if said in problem), "")
     lines = text.decode().split("\n")
-    if mark is not None and line <= len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        hint = "; indent with spaces, not with a tab"
-    return DefinitionError(f"is not YAML: {problem}{hint}", path, line)
+    if mark is not None and line <= len(lines):
+        before = lines[mark.line][: mark.column + 1]
+        if "\t" in before:
+            hint = _TAB
+        elif "mapping values" in problem and re.fullmatch(r" +[\w-]+:", before):
+            hint = _DEEPER
+    said = f"{hint} (the parser says: {problem})" if hint else problem
+    return DefinitionError(f"is not YAML: {said}", path, line)
 
 
 def _short(value: object) -> str:

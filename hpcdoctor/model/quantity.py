@@ -25,10 +25,28 @@ def parse_duration(text: str) -> float:
     """Return seconds for "500ms", "30s", "5m", "24h" or "7d"; anything else is a ValueError."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(
-            f"`{text}` is not a duration; write a number and a unit, as in 30s, 5m, 1h"
-        )
+        raise ValueError(f"`{text}` is not a duration; {_meant(text)}")
     return float(match[1]) * SECONDS[match[2]]
+
+
+_SPELT_OUT = re.compile(_NUMBER + r"\s*([a-z]+)", re.IGNORECASE)
+_UNITS = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "d": ("d", "day", "days"),
+}
+
+
+def _meant(text: str) -> str:
+    """Say how a duration is written, with the writer's own number where that is clear."""
+    if found := _SPELT_OUT.fullmatch(text.strip()):
+        for unit, words in _UNITS.items():
+            if found[2].lower() in words:
+                return f"did you mean `{found[1]}{unit}`?"
+        if found[2].lower() in ("w", "week", "weeks") and found[1].isdecimal():
+            return f"did you mean `{int(found[1]) * 7}d`?"
+    return "write a number and a unit, as in 30s, 5m, 1h"
 
 
 def parse_size(text: str) -> int:

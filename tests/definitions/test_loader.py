@@ -150,7 +150,7 @@ def test_a_link_to_nowhere_and_a_link_in_circles_are_told(tmp_path: Path) -> Non
 def test_who_names_a_broken_file_is_not_told_that_it_is_not_there(tmp_path: Path) -> None:
     said = mistakes(written(tmp_path, {"checks/gpu-lost.yaml": "every: 5\n"}))
     assert said == [
-        "checks/gpu-lost.yaml:1: `every`: a text is due here, not a whole number; quote it"
+        "checks/gpu-lost.yaml:1: `every: 5` has no unit; write it as in 5s, 5m, 5h or 5d"
     ]
 
 
