@@ -105,9 +105,7 @@ MISTAKES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a space that is none": (
         "mode:\u00a0act\n",
-        [
-            "1: has to be a mapping of keys and values; write a colon and a space after `mode`"
-        ],
+        ["1: has to be a mapping of keys and values; write a colon and a space after `mode`"],
     ),
     "an open quote": (
         'mode: act\ncluster: "abc\ntick: 5s\n',
@@ -126,9 +124,7 @@ MISTAKES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "a template": (
         "cluster: {{ cluster }}\n",
-        [
-            "1: the key `{'cluster': None}` is not a text; quote"
-        ],
+        ["1: the key `{'cluster': None}` is not a text; quote"],
     ),
     "a list as one text": (
         "remediations: gpu-reset, reboot-node\n",
