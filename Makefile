@@ -52,7 +52,7 @@ lint: $(DEVELOPABLE)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hpcdoctor lint </dev/null
+	$(BIN)/hpcdoctor lint --strict </dev/null
 
 bench: bench-packages $(DEVELOPABLE)
 	$(BIN)/python -m bench </dev/null

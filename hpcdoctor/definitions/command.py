@@ -25,10 +25,10 @@ class Format(StrEnum):
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A program that is run as a check; without a shell, with the prober's rights."""
 
-    command: str
-    summary: str = ""
+    command: str  # its name, which is the file's
+    summary: str = ""  # what it looks at, in one line
     run: list[str]  # the whole path of the program, and its arguments
-    format: Format = Format.NAGIOS
+    format: Format = Format.NAGIOS  # in which language it answers
     timeout: str = "8s"  # at most that: a look has ten seconds
     enabled: bool = True
 

@@ -50,34 +50,35 @@ PLACES = frozenset({"pci_address", "device", "port", "mount_point", "unit"})
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step: a built-in by name, or a program with its arguments; never a shell."""
 
-    do: BuiltIn | None = None
-    run: list[str] | None = None
-    timeout: str = "1m"
+    do: BuiltIn | None = None  # what hpcdoctor can do by itself
+    run: list[str] | None = None  # a program with its arguments; {pci_address} is filled in
+    timeout: str = "1m"  # then it has failed
     may_fail: bool = False  # the next step is taken all the same
 
 
 class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What must hold afterwards, besides the findings that asked for the repair."""
 
-    all: dict[str, Verdict] = {}
+    all: dict[str, Verdict] = {}  # checks that have to find this
     within: str = "5m"  # long enough for every check named to look again
 
 
 class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How to repair, verify, and when to stop."""
 
-    remediation: str
-    summary: str
-    disrupts: Disrupts
-    steps: list[Step]
+    remediation: str  # its name, which is the file's
+    summary: str  # what it does, in one line
+    disrupts: Disrupts  # what it has to wait for
+    steps: list[Step]  # in this order, each once
+    # steps that are taken at the end, also after one that failed
     last: list[Step] = msgspec.field(name="finally", default_factory=list)
-    verify: Verify | None = None
-    limit: str  # "1 per 24h"
+    verify: Verify | None = None  # what must hold afterwards
+    limit: str  # how often it may run: "1 per 24h"
     enabled: bool = True
-    mode: Mode = Mode.ACT
-    proven: Proven = Proven.STAND_IN
-    trust: Trust = Trust.PROVEN
-    see: str | list[str] = ""
+    mode: Mode = Mode.ACT  # the site's mode, the rule's and this one: the weakest holds
+    proven: Proven = Proven.STAND_IN  # on what it has been tried
+    trust: Trust = Trust.PROVEN  # `unproven` lets one act that was tried on stand-ins only
+    see: str | list[str] = ""  # pages that say more
 
     @property
     def limit_of(self) -> tuple[int, float]:

@@ -16,8 +16,8 @@ class Resume(StrEnum):
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which findings must stand together. A verdict means this or worse."""
 
-    all: dict[str, Verdict] = {}
-    any: dict[str, Verdict] = {}
+    all: dict[str, Verdict] = {}  # checks that all have to find this, or worse
+    any: dict[str, Verdict] = {}  # checks of which one has to find this, or worse
     same: str | list[str] = []  # fields in which the findings of `all` must agree
     within: str | None = None  # how near in time the findings of `all` began, or `times` counts
     hold: str = msgspec.field(name="for", default="0s")  # how long the findings have stood
@@ -36,22 +36,22 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is asked for."""
 
-    node: Want
-    remediate: list[str] = []
-    hand_over: str = ""
-    resume: Resume = Resume.BY_HAND
+    node: Want  # what should happen to the node
+    remediate: list[str] = []  # what is tried, in this order
+    hand_over: str = ""  # to whom, when none of it helped
+    resume: Resume = Resume.BY_HAND  # how a quarantine ends whose findings clear by themselves
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What findings together mean for the node."""
 
-    rule: str
-    summary: str
-    when: Match
-    decide: Decide
+    rule: str  # its name, which is the file's
+    summary: str  # what it means, in one line; {field} is filled in
+    when: Match  # which findings must stand together
+    decide: Decide  # what is asked for
     enabled: bool = True
     mode: Mode = Mode.SHADOW  # the site's mode and this one: the weaker holds
     # A site's own word that one node's view is enough for `cause: shared` findings.
     node_decides_shared: bool = False
-    why: str = ""
-    see: str | list[str] = ""
+    why: str = ""  # why that is asked for
+    see: str | list[str] = ""  # pages that say more

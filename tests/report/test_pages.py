@@ -38,6 +38,9 @@ def test_every_setting_is_explained() -> None:
 
 def test_a_page_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert pages.main(["rumours"]) == 64
-    assert "check-json | checks | example | lifecycle | settings" in capsys.readouterr().err
+    assert (
+        "check-json | checks | example | lifecycle | lint | settings | schema-settings"
+        in capsys.readouterr().err
+    )
     assert pages.main(["settings"]) == 0
     assert capsys.readouterr().out == settings.render()

@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
-from hpcdoctor.report.pages import check_json, checks, example, lifecycle, settings
+from hpcdoctor.report.pages import check_json, checks, example, lifecycle, lint, schemas, settings
 
 PAGES: dict[str, Callable[[], str]] = {
     "check-json": check_json.render,
     "checks": checks.render,
     "example": example.render,
     "lifecycle": lifecycle.render,
+    "lint": lint.render,
     "settings": settings.render,
+    **{f"schema-{kind}": partial(schemas.render, kind) for kind in schemas.KINDS},
 }
 
 
