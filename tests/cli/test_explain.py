@@ -94,7 +94,7 @@ def test_a_broken_file_is_explained_by_its_mistake(
 ) -> None:
     site = written(tmp_path, {"checks/hung-task.yaml": "every: 5\n"})
     text = explained(capsys, site, "hung-task", code=78)
-    assert "hung-task.yaml:1: `every`: a text is due here" in text
+    assert "hung-task.yaml:1: `every: 5` has no unit" in text
 
 
 def test_hostile_words_move_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
