@@ -26,7 +26,7 @@ class Fleet:
         self.requests: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.on_connect = lambda *_: self._client.subscribe("hpcdoctor/+/+/request", qos=1)
+        self._client.on_connect = self._listen
         self._client.on_message = self._take
         self._client.connect(broker.host, broker.port)
 
@@ -42,6 +42,9 @@ class Fleet:
     ) -> None:
         self._client.loop_stop()
         self._client.disconnect()
+
+    def _listen(self, client: paho.Client, *_: object) -> None:
+        client.subscribe("hpcdoctor/+/+/request", qos=1)
 
     def _take(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         asked = json.loads(message.payload)["data"]

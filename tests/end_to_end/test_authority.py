@@ -115,9 +115,9 @@ def test_the_consumer_of_docs_drains_what_is_published_and_resumes_what_is_relea
         program = tmp_path / "consumer.py"
         program.write_text(text)
         with (tmp_path / "said").open("w") as said:
+            arguments = ["--host", broker.host, "--port", str(broker.port), "--cluster", "lab"]
             consumer = subprocess.Popen(
-                [sys.executable, program, "--host", broker.host, "--port", str(broker.port)]
-                + ["--cluster", "lab"],
+                [sys.executable, str(program), *arguments],
                 stdout=said,
                 stderr=said,
                 env={"PATH": os.environ["PATH"] + ":/usr/sbin", "SLURM_CONF": str(cluster.conf)},
