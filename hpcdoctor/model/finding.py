@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import AffectedJob
 from hpcdoctor.model.reading import Value
 
 
@@ -52,6 +53,8 @@ class Finding(msgspec.Struct, frozen=True):
     next_steps: list[str] = []
     caused_by: str | None = None  # key of the finding that explains this one
     acknowledged_by: str | None = None  # a person's release; drives no decision any more
+    # Those that were there when it opened, or came since; None: jobs cannot be seen here.
+    jobs: list[AffectedJob] | None = None
 
     @property
     def key(self) -> str:

@@ -5,6 +5,7 @@ The cgroup is the scheduler's word. The environment is the user's, and is asked 
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -23,6 +24,28 @@ class Job(msgspec.Struct, frozen=True):
 
 
 NO_JOB = Job()
+
+
+class Place(StrEnum):
+    """How near a job is to what a finding is about."""
+
+    JOB = "job"  # the finding is about this job
+    GPU = "gpu"  # it has this GPU
+    CPUS = "cpus"  # it may run on these CPUs: of this socket, this NUMA node
+    MOUNT = "mount"  # its processes work below this mount point
+    NODE = "node"  # it runs on this node; nothing nearer is known, or there is nothing nearer
+
+
+class AffectedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that something wrong may concern, as findings and events carry it."""
+
+    job: str
+    scheduler: str
+    on: Place = Place.NODE
+    user: str = ""  # by this machine's own /etc/passwd; "" where that does not know the number
+    user_id: int | None = None
+    ended: bool = False  # it was there, and is no more
+
 
 _END = r"(?=/|$)"
 # One pattern a batch system; each also matches below a prefix, as inside a container.

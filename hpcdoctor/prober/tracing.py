@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import io
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ LARGEST_LOG = 8 << 20  # /dev/kmsg: a whole ring
 MOST_NAMES = 4096  # of one folder
 LARGEST_TRACE = 16 << 20  # of one call of a probe
 LARGEST_TRACES = 128 << 20
+# Who works where: never in a recording. And a file that a job has open may hang who looks at it.
+PRIVATE = re.compile(r"/proc/\d+/(?:cwd|fd(?:/.*)?)|/etc/passwd")
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -125,7 +128,7 @@ class Trace:
         if isinstance(path, bytes | int) or path is None:
             return None
         text = os.fspath(path)  # type: ignore[call-overload]  # a path or a text, as above
-        if not text.startswith(self._root + "/"):
+        if not text.startswith(self._root + "/") or PRIVATE.fullmatch(text[len(self._root) :]):
             return None
         if self._root:
             whole = os.path.realpath(text if follow else os.path.dirname(text))  # noqa: PTH120

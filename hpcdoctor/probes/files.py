@@ -100,6 +100,16 @@ def read_int_or_none(path: Path | str) -> int | None:
         return None
 
 
+def read_link_or_none(path: Path | str) -> str | None:
+    """Return what a link says, or None; what it leads to is not touched, as it may hang."""
+    try:
+        if _confined:
+            check_inside(os.path.dirname(path))  # noqa: PTH120
+        return os.readlink(path)  # noqa: PTH115
+    except OSError:
+        return None
+
+
 def list_names(folder: Path | str) -> list[str]:
     """Return the names in a folder in order; none where it does not exist or cannot be listed."""
     try:

@@ -1,25 +1,62 @@
-"""Which jobs are on this machine, as their cgroups tell? No question to any scheduler.
+"""Which jobs are on this machine, whose are they, and which CPUs, GPUs and mounts do they use?
 
-Source:  the folders of jobs below /sys/fs/cgroup, of every scheduler that model/job.py knows
+Source:  the cgroups of jobs below /sys/fs/cgroup, of every scheduler that model/job.py knows;
+         of their processes /proc/PID/{status,cwd} and, where there are GPUs, what is open there
 Units:   none
-Cost:    some hundred listings of folders at most (class a); touches no hardware
+Cost:    some hundred listings of folders, at most 512 processes and 16,384 open files (class a);
+         touches no hardware and no file system but the kernel's own
 Absent:  where the machine has no cgroups
-Trust:   only root can make a cgroup of a job
+Trust:   only root can make a cgroup of a job. What a job's processes have open and where they work
+         is its user's doing: by that a job can put itself on a GPU or a mount, and no other job
+
+No scheduler is asked, and no environment is read: it is the user's word, and the kernel takes the
+process's memory lock for it, which a hung file system can hold for ever. To read where a link of
+/proc leads is no look at what is there.
 """
 
 from hpcdoctor.model.reading import Absent, Reading
-from hpcdoctor.probes.binding import job_cgroups
+from hpcdoctor.model.text import visible
+from hpcdoctor.probes.binding import job_cgroups, job_uses
+from hpcdoctor.probes.binding.cpu_sets import as_text
 from hpcdoctor.probes.host import Host
 
 
 class JobHere(Reading, frozen=True):
-    """One job."""
+    """One job. `None`: it cannot be told."""
 
     job: str
     scheduler: str
+    user_id: int | None = None
+    user: str = ""  # by /etc/passwd; a name service is not asked, since it may hang
+    cpus: str | None = None  # "0-31", of its cgroup
+    packages: list[str] | None = None  # the sockets that these are on: "0", as firmware counts them
+    numa_nodes: list[str] | None = None  # "node0"
+    gpus: list[str] | None = None  # "0000:3b:00": given by its cgroup, else opened by its processes
+    mounts: list[str] | None = None  # mount points below which its processes work
 
 
 def read(host: Host) -> list[JobHere]:
     if not (host.root / job_cgroups.BASE).is_dir():
         raise Absent("this machine has no cgroups")
-    return [JobHere(job.id, job.scheduler) for job in job_cgroups.jobs(host)]
+    found = job_cgroups.found(host)
+    if not found:
+        return []
+    cgroups = job_cgroups.JobCgroups(host)
+    uses = job_uses.Uses(host, jobs=len(found))
+    readings = []
+    for each in found:
+        seen, cpus = uses.of(each), cgroups.cpus_of(each.job)
+        readings.append(
+            JobHere(
+                job=visible(each.job.id, 100),
+                scheduler=each.job.scheduler,
+                user_id=seen.user_id,
+                user=uses.name_of(seen.user_id),
+                cpus=as_text(cpus) if cpus else None,
+                packages=uses.packages_of(cpus) if cpus else None,
+                numa_nodes=uses.numa_nodes_of(cpus) if cpus else None,
+                gpus=seen.gpus,
+                mounts=seen.mounts,
+            )
+        )
+    return readings

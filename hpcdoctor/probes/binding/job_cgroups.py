@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from fnmatch import translate
+from typing import NamedTuple
 
 from hpcdoctor.model.job import Job, parse_path
 from hpcdoctor.probes.binding.cpu_sets import as_bits
@@ -27,9 +28,21 @@ MOST_JOBS = 2000
 _PLACES = [[re.compile(translate(part)) for part in place.split("/")] for place in PLACES]
 
 
+class Found(NamedTuple):
+    """A job, and the folder of its cgroup."""
+
+    job: Job
+    folder: str
+
+
 def jobs(host: Host) -> list[Job]:
     """Return the jobs that have a cgroup, each once; some hundred listings of folders at most."""
-    found: dict[tuple[str, str], Job] = {}
+    return [each.job for each in found(host)]
+
+
+def found(host: Host) -> list[Found]:
+    """Return the same with the folder that each was found at, of the hierarchy that tells most."""
+    seen: dict[tuple[str, str], Found] = {}
     for hierarchy in HIERARCHIES:
         base = f"{host.root / BASE}/{hierarchy}" if hierarchy else str(host.root / BASE)
         first = list_names(base)
@@ -38,10 +51,10 @@ def jobs(host: Host) -> list[Job]:
             for path in _below(base, "", names, place[1:]):
                 job = parse_path(path, "" if hierarchy in ("", "unified") else hierarchy)
                 if job.id and job.folder == path:
-                    found.setdefault((job.scheduler, job.id), job)
-                if len(found) >= MOST_JOBS:
-                    return list(found.values())
-    return list(found.values())
+                    seen.setdefault((job.scheduler, job.id), Found(job, base + path))
+                if len(seen) >= MOST_JOBS:
+                    return list(seen.values())
+    return list(seen.values())
 
 
 def _below(base: str, path: str, names: list[str], place: list[re.Pattern[str]]) -> Iterator[str]:
