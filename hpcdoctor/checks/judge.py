@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 from hpcdoctor.checks import causes
+from hpcdoctor.checks.affected import affected, refreshed
 from hpcdoctor.checks.causes import Link
 from hpcdoctor.checks.compiled import STUCK_SECONDS, STUCK_SINCE, CompiledCheck, Level
 from hpcdoctor.checks.history import History
@@ -29,6 +30,7 @@ from hpcdoctor.model.finding import (
     worst,
 )
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import JobHere
 from hpcdoctor.model.quantity import format_duration
 from hpcdoctor.model.reading import Look, ReadStatus, Value
 from hpcdoctor.model.text import fill, moment, visible
@@ -71,6 +73,7 @@ class Judge:
         }
         self._tracks: dict[str, dict[str, Track]] = {name: {} for name in checks}
         self._skipped: dict[str, str] = {}
+        self.jobs: list[JobHere] | None = None  # on this machine; None: they cannot be seen
         self.looked: dict[str, Instant] = {}  # when each check last saw its source
         for finding in self.findings.values():
             if finding.check in self._tracks:
@@ -101,6 +104,12 @@ class Judge:
             else:
                 changes += self._judge_look(check, look)
         return changes
+
+    def know_jobs(self, jobs: list[JobHere] | None) -> None:
+        """Remember which jobs are here; open findings take note of it without being told anew."""
+        self.jobs = jobs
+        for key, finding in self.findings.items():
+            self.findings[key] = refreshed(finding, jobs)
 
     def tick(self, now: Instant) -> list[Change]:
         """Close what has been quiet for long enough, and what a reboot ends."""
@@ -405,8 +414,7 @@ class Judge:
         evidence = Evidence(taken=now, text=evidence_text(level, values, text), values=dict(values))
         fresh = make_finding(check, subject, verdict, text, level, values, evidence)
         if standing is None:
-            self.findings[key] = fresh
-            return [Change("opened", fresh)]
+            return self._open(fresh)
         kept = [*standing.evidence[:1], *standing.evidence[1:][-EVIDENCE_KEPT:]]
         if standing.verdict is not verdict:
             kept = [*kept, evidence]
@@ -421,9 +429,15 @@ class Judge:
             evidence=kept,
             acknowledged_by=standing.acknowledged_by,
             caused_by=standing.caused_by,
+            jobs=standing.jobs,
         )
         self.findings[key] = updated
         return [Change("changed", updated)] if standing.verdict is not verdict else []
+
+    def _open(self, fresh: Finding) -> list[Change]:
+        finding = structs.replace(fresh, jobs=affected(fresh, self.jobs))
+        self.findings[finding.key] = finding
+        return [Change("opened", finding)]
 
     def _close(self, finding: Finding) -> list[Change]:
         self.findings.pop(finding.key, None)
@@ -506,8 +520,7 @@ class Judge:
         standing = self.findings.get(here.key)
         if standing is None:
             track.verdict = level.verdict
-            self.findings[here.key] = fresh
-            return [Change("opened", fresh)]
+            return self._open(fresh)
         count = standing.count + 1
         verdict = max(standing.verdict, level.verdict, key=RANK.__getitem__)
         track.verdict = verdict
@@ -522,6 +535,7 @@ class Judge:
             count=count,
             evidence=kept,
             caused_by=standing.caused_by,
+            jobs=standing.jobs,
         )
         self.findings[here.key] = updated
         # A burst is one finding: it is told again when it gets worse, and each time it doubles.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from hpcdoctor.checks.affected import jobs_of
 from hpcdoctor.checks.judge import Judge
 from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, terminal_width, wants_colour
 from hpcdoctor.cli.check import from_daemon
@@ -34,6 +35,7 @@ from hpcdoctor.report.document import Source, report
 from hpcdoctor.report.text import render
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+JOBS = "jobs"  # the probe, of which no check is needed
 DEADLINE_SECONDS = 5.0
 LONGEST_APART_SECONDS = 3600.0
 
@@ -85,6 +87,7 @@ def main(arguments: list[str], *, silent: str = "") -> int:
         judge.verdict(),
         now,
         source=source,
+        jobs=judge.jobs,
     )
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
@@ -169,17 +172,30 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     host.profile = knowledge.profile
     host.commands = declared(knowledge.commands)
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
-    probes = sorted({check.definition.probe for check in knowledge.checks.values()})
+    probes = sorted({JOBS} | {check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:
-        for look in here.read(probes, DEADLINE_SECONDS):
+        looks = here.read(probes, DEADLINE_SECONDS)
+        _know_jobs(judge, looks)
+        for look in looks:
             judge.judge(look)
         if apart is not None:
             time.sleep(apart)
-            again = [name for name in probes if knowledge.probes[name].shape is not Shape.STREAM]
+            again = [
+                name
+                for name in probes
+                if name != JOBS and knowledge.probes[name].shape is not Shape.STREAM
+            ]
             for look in here.read(again, DEADLINE_SECONDS):
                 judge.judge(look)
     judge.explain()
     return judge, host.clock()
+
+
+def _know_jobs(judge: Judge, looks: Iterable[Look]) -> None:
+    """Tell the judge first which jobs are here, so that what opens carries them."""
+    for look in looks:
+        if look.probe == JOBS:
+            judge.know_jobs(jobs_of(look))
 
 
 def _elsewhere(
@@ -203,8 +219,10 @@ def _elsewhere(
         host = Host.recorded(root, now)
         host.memory = memory
         host.profile = knowledge.profile
-        for look in read_here(probes, host, DEADLINE_SECONDS):
-            judge.judge(_as_sent(look))
+        looks = [_as_sent(look) for look in read_here([JOBS, *probes], host, DEADLINE_SECONDS)]
+        _know_jobs(judge, looks)
+        for look in looks:
+            judge.judge(look)
     for path in logs:
         try:
             messages = kernel_log.read_file(path, host)

@@ -65,6 +65,7 @@ class Answers:
             now,
             source="daemon",
             daemon=self._node_line(),
+            jobs=judge.jobs,
         )
 
     def _node_line(self) -> NodeLine:
@@ -94,7 +95,7 @@ class Answers:
                 whole, width=question.width, colour=question.colour, verbose=question.verbose
             )
             if caller.right < Right.DETAILS and whole.findings:
-                text += "\nEvidence and next steps are for root and the group hpcdoctor.\n"
+                text += "\nEvidence, jobs and next steps are for root and the group hpcdoctor.\n"
         return Answer(text, EXIT_CODE[whole.verdict])
 
     def _coming(self) -> str:

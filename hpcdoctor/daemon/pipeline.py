@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 import structlog
 
+from hpcdoctor.checks.affected import jobs_of, of_node
 from hpcdoctor.checks.history import History
 from hpcdoctor.checks.judge import Change, Judge
 from hpcdoctor.daemon.evidence import Evidence
+from hpcdoctor.daemon.job_news import concerns_everybody, news
 from hpcdoctor.daemon.maintenance import why_in_maintenance
 from hpcdoctor.daemon.readings import JOBS
 from hpcdoctor.daemon.record import Recorder
@@ -45,9 +47,10 @@ from hpcdoctor.model.action import Action, ActionResult, SchedulerView
 from hpcdoctor.model.decision import Decided
 from hpcdoctor.model.grant import Grant, Request
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import AffectedJob
 from hpcdoctor.model.node import Node, State
 from hpcdoctor.model.quantity import parse_duration
-from hpcdoctor.model.reading import Look, ReadStatus
+from hpcdoctor.model.reading import Look
 from hpcdoctor.rules.circumstances import Circumstances, opening, trimmed
 from hpcdoctor.rules.decide import decide
 
@@ -109,7 +112,6 @@ class Pipeline:
         self.positions = dict(saved.positions)
         self.openings = list(saved.openings)
         self._openings_changed = False
-        self.jobs: list[str] | None = None  # on this node; None: not known
         self._view: SchedulerView | None = None  # the scheduler as it answered last
         self.node = saved.node or Node(
             name=name, state=State.HEALTHY, since=now, because="nothing is known to be wrong"
@@ -162,12 +164,14 @@ class Pipeline:
     def adopt(self, knowledge: Knowledge) -> None:
         """Go on with another configuration, and with everything that was known."""
         self.knowledge = knowledge
+        jobs = self.judge.jobs
         self.judge = Judge(
             knowledge.checks,
             knowledge.profile,
             history=self.judge.history,
             findings=self.judge.findings.values(),
         )
+        self.judge.jobs = jobs
 
     async def tick(self) -> None:
         """Let time pass: what has been quiet closes, what was put off is tried again."""
@@ -195,8 +199,9 @@ class Pipeline:
         told: list[Told] = []
         if self.recorder is not None:
             self.recorder.take(looks)
-        for look in looks:
+        for look in looks:  # first: what opens now carries the jobs as they are
             self._count_jobs(look)
+        for look in looks:
             changes += self.judge.judge(look)
             told += self._stream(look)
         if any(isinstance(one, Tick) for one in inputs):
@@ -230,7 +235,19 @@ class Pipeline:
                 break
             pending = []
         ended = [one.result for one in inputs if isinstance(one, Answered)]
-        told += tell(before, self.node, changes, self.decided.shadow, asks, ended, requests)
+        jobs = self._concerned()
+        self.node, affected = news(before, self.node, jobs)
+        told += tell(
+            before,
+            self.node,
+            changes,
+            self.decided.shadow,
+            asks,
+            ended,
+            requests,
+            jobs,
+            affected,
+        )
         if told or asks or ended or changes or before != self.node:
             await self._commit(told, asks, ended, now)
         elif now.reached(self._history_due):
@@ -265,7 +282,8 @@ class Pipeline:
     def _note(self, changes: list[Change], inputs: list[Input], now: Instant) -> None:
         """Remember what rules may count or ask for."""
         # Where one job has the node to itself, what happens here happened to it.
-        alone = self.jobs[0] if self.jobs is not None and len(self.jobs) == 1 else ""
+        jobs = self.judge.jobs or ()
+        alone = jobs[0].job if len(jobs) == 1 else ""
         opened = [opening(each.finding, alone) for each in changes if each.kind == "opened"]
         if opened:
             self.openings = trimmed([*self.openings, *opened], now)
@@ -277,13 +295,21 @@ class Pipeline:
     def _count_jobs(self, look: Look) -> None:
         """Remember which jobs are here; what cannot be seen is not known, and not none."""
         if look.probe == JOBS:
-            ids = [str(reading.get("job", "")) for reading in look.readings]
-            self.jobs = ids if look.status is ReadStatus.READ else None
+            self.judge.know_jobs(jobs_of(look))
+
+    def _concerned(self) -> list[AffectedJob] | None:
+        """Return the jobs that the incident concerns."""
+        incident = self.node.incident
+        if incident is None:
+            return None
+        names = [*incident.decision.findings, *incident.decision.explains]
+        findings = [self.judge.findings[name] for name in names if name in self.judge.findings]
+        return of_node(findings, self.judge.jobs, everybody=concerns_everybody(incident))
 
     def _circumstances(self, now: Instant) -> Circumstances:
         return Circumstances(
             now=now,
-            jobs=None if self.jobs is None else len(self.jobs),
+            jobs=None if self.judge.jobs is None else len(self.judge.jobs),
             maintenance=bool(self._maintenance(now)),
             incidents=self.node.ended,
             repairs=[repair.asked for repair in self.node.repairs],

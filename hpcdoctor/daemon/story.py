@@ -19,6 +19,7 @@ from hpcdoctor.events.vocabulary import (
     HoldNow,
     IncidentData,
     IncidentNow,
+    JobAffected,
     NodeChanged,
     NodeState,
     OpenFinding,
@@ -32,6 +33,7 @@ from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.finding import Finding, Verdict
 from hpcdoctor.model.grant import Request
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import AffectedJob
 from hpcdoctor.model.node import Hold, Incident, Node, Quarantine
 
 
@@ -51,8 +53,13 @@ def tell(
     actions: Iterable[Action],
     ended: Iterable[ActionResult],
     requests: Iterable[Request] = (),
+    jobs: list[AffectedJob] | None = None,
+    affected: Iterable[JobAffected] = (),
 ) -> list[Told]:
-    """Return the events in the order in which the story reads: what was seen, decided, done."""
+    """Return the events in the order in which the story reads: what was seen, decided, done.
+
+    `jobs` are those that the incident concerns, `affected` what their owners do not know yet.
+    """
     incident = after.incident or before.incident
     name = incident.id if incident else None
     told = [
@@ -67,13 +74,14 @@ def tell(
     ]
     told += _decisions(before, after, shadow, name)
     told += _holds(before.hold, after.hold)
-    told += _incidents(before.incident, after.incident, after.because)
-    told += _quarantines(before.quarantine, after.quarantine, after.because)
+    told += _incidents(before.incident, after.incident, after.because, jobs)
+    told += _quarantines(before.quarantine, after.quarantine, after.because, jobs)
     if after.state is not before.state or after.because != before.because:
         data = NodeChanged(
             from_state=before.state, to=after.state, because=after.because, incident=name
         )
         told.append(Told("hpcdoctor.node.state", data))
+    told += [Told("hpcdoctor.job.affected", each, each.job) for each in affected]
     told += [
         Told(
             "hpcdoctor.action.asked",
@@ -125,6 +133,7 @@ def finding_data(finding: Finding, incident: str | None) -> FindingData:
         caused_by=finding.caused_by,
         acknowledged_by=finding.acknowledged_by,
         incident=incident,
+        jobs=finding.jobs,
     )
 
 
@@ -179,14 +188,16 @@ def _holds(before: Hold | None, after: Hold | None) -> list[Told]:
     )
 
 
-def _incidents(before: Incident | None, after: Incident | None, because: str) -> list[Told]:
+def _incidents(
+    before: Incident | None, after: Incident | None, because: str, jobs: list[AffectedJob] | None
+) -> list[Told]:
     told = []
     if before is not None and (after is None or after.id != before.id):
         told.append(Told("hpcdoctor.incident.closed", _incident(before, because), before.id))
     if after is not None and (before is None or before.id != after.id):
-        told.append(Told("hpcdoctor.incident.opened", _incident(after, because), after.id))
+        told.append(Told("hpcdoctor.incident.opened", _incident(after, because, jobs), after.id))
     elif after is not None and before is not None and _root(after) != _root(before):
-        data = _incident(after, f"what is behind it is known now: {after.decision.summary}")
+        data = _incident(after, f"what is behind it is known now: {after.decision.summary}", jobs)
         told.append(Told("hpcdoctor.incident.rerooted", data, after.id))
     return told
 
@@ -195,7 +206,9 @@ def _root(incident: Incident) -> str:
     return incident.decision.findings[0] if incident.decision.findings else ""
 
 
-def _incident(incident: Incident, because: str) -> IncidentData:
+def _incident(
+    incident: Incident, because: str, jobs: list[AffectedJob] | None = None
+) -> IncidentData:
     return IncidentData(
         incident=incident.id,
         epoch=incident.epoch,
@@ -203,10 +216,16 @@ def _incident(incident: Incident, because: str) -> IncidentData:
         rule=incident.decision.rule,
         summary=incident.decision.summary,
         because=because,
+        jobs=jobs,
     )
 
 
-def _quarantines(before: Quarantine | None, after: Quarantine | None, because: str) -> list[Told]:
+def _quarantines(
+    before: Quarantine | None,
+    after: Quarantine | None,
+    because: str,
+    jobs: list[AffectedJob] | None,
+) -> list[Told]:
     def name(quarantine: Quarantine | None) -> tuple[str, int] | None:
         return (quarantine.incident, quarantine.epoch) if quarantine else None
 
@@ -216,11 +235,14 @@ def _quarantines(before: Quarantine | None, after: Quarantine | None, because: s
     if before is not None:
         told.append(Told("hpcdoctor.quarantine.lifted", _claim(before, because), before.incident))
     if after is not None:
-        told.append(Told("hpcdoctor.quarantine.claimed", _claim(after, because), after.incident))
+        claim = _claim(after, because, jobs)
+        told.append(Told("hpcdoctor.quarantine.claimed", claim, after.incident))
     return told
 
 
-def _claim(quarantine: Quarantine, because: str) -> QuarantineData:
+def _claim(
+    quarantine: Quarantine, because: str, jobs: list[AffectedJob] | None = None
+) -> QuarantineData:
     return QuarantineData(
         incident=quarantine.incident,
         epoch=quarantine.epoch,
@@ -228,6 +250,7 @@ def _claim(quarantine: Quarantine, because: str) -> QuarantineData:
         owner=quarantine.owner,
         since=timestamp(quarantine.since.wall),
         because=because,
+        jobs=jobs,
     )
 
 

@@ -4,6 +4,7 @@ Every struct becomes JSON Schema, AsyncAPI and docs/events.md (see schema.py). M
 in UTC. Fields may be added; a field that changes its meaning gets a new name.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.model.finding import Cause, Verdict
 from hpcdoctor.model.grant import Kind
+from hpcdoctor.model.job import AffectedJob, Place
 from hpcdoctor.model.node import State
 from hpcdoctor.model.reading import Value
 
@@ -62,6 +64,7 @@ class FindingData(EventData, frozen=True, kw_only=True):
     caused_by: str | None = None
     acknowledged_by: str | None = None
     incident: str | None = None
+    jobs: list[AffectedJob] | None = None  # the nearest first; None: they cannot be seen
 
 
 class DecisionData(EventData, frozen=True, kw_only=True):
@@ -83,6 +86,7 @@ class QuarantineData(EventData, frozen=True, kw_only=True):
     owner: str
     since: str
     because: str = ""
+    jobs: list[AffectedJob] | None = None
 
 
 class ActionAsked(EventData, frozen=True, kw_only=True):
@@ -129,6 +133,33 @@ class IncidentData(EventData, frozen=True, kw_only=True):
     rule: str
     summary: str
     because: str = ""
+    jobs: list[AffectedJob] | None = None
+
+
+class Fate(StrEnum):
+    """What happens to a job because of an incident on its node."""
+
+    NOTHING = "nothing"
+    MAY_FINISH = "may-finish"  # no other job starts on the node
+    CHECKPOINT = "checkpoint"  # asked to save its work, then put back into the queue
+    REQUEUE = "requeue"  # put back into the queue
+    HAS_ENDED = "has-ended"  # it was there when it began, and is no more
+
+
+class JobAffected(EventData, frozen=True, kw_only=True):
+    incident: str
+    epoch: int
+    job: str
+    scheduler: str
+    user: str = ""
+    user_id: int | None = None
+    on: Place
+    about: str  # what is wrong, one sentence
+    object: str = ""
+    rule: str
+    want: Want
+    happens: Fate
+    next_step: str  # for the job's owner, one sentence
 
 
 class LogGap(EventData, frozen=True, kw_only=True):
@@ -199,6 +230,13 @@ _TYPES = (
         "What is behind the story turned out to be something else; the id stays.",
     ),
     EventType("hpcdoctor.incident.closed", IncidentData, "The story is over."),
+    EventType(
+        "hpcdoctor.job.affected",
+        JobAffected,
+        "An incident concerns this job: for its owner. Once for each job and incident, when the "
+        "incident opens or the node is quarantined; again only where something else happens to the "
+        "job than was told.",
+    ),
     EventType(
         "hpcdoctor.log.gap",
         LogGap,

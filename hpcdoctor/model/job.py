@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from hpcdoctor.model.reading import Reading
+
 
 class Job(msgspec.Struct, frozen=True):
     """Where a process stands among the node's jobs."""
@@ -24,6 +26,20 @@ class Job(msgspec.Struct, frozen=True):
 
 
 NO_JOB = Job()
+
+
+class JobHere(Reading, frozen=True):
+    """A job on this machine, as probes/jobs.py sees it. `None`: it cannot be told."""
+
+    job: str
+    scheduler: str
+    user_id: int | None = None
+    user: str = ""  # by /etc/passwd; a name service is not asked, since it may hang
+    cpus: str | None = None  # "0-31", of its cgroup
+    packages: list[str] | None = None  # the sockets that these are on: "0", as firmware counts them
+    numa_nodes: list[str] | None = None  # "node0"
+    gpus: list[str] | None = None  # "0000:3b:00": given by its cgroup, else opened by its processes
+    mounts: list[str] | None = None  # mount points below which its processes work
 
 
 class Place(StrEnum):

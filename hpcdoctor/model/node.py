@@ -58,6 +58,7 @@ class Incident(msgspec.Struct, frozen=True):
     opened: Instant
     decision: Decision
     adopted: bool = False  # found at the scheduler: which remediations it has seen is not known
+    jobs_told: list[str] = []  # "slurm/4711 may-finish": that its owner can know
 
     @property
     def mark(self) -> str:

@@ -14,25 +14,12 @@ process's memory lock for it, which a hung file system can hold for ever. To rea
 /proc leads is no look at what is there.
 """
 
-from hpcdoctor.model.reading import Absent, Reading
+from hpcdoctor.model.job import JobHere
+from hpcdoctor.model.reading import Absent
 from hpcdoctor.model.text import visible
 from hpcdoctor.probes.binding import job_cgroups, job_uses
 from hpcdoctor.probes.binding.cpu_sets import as_text
 from hpcdoctor.probes.host import Host
-
-
-class JobHere(Reading, frozen=True):
-    """One job. `None`: it cannot be told."""
-
-    job: str
-    scheduler: str
-    user_id: int | None = None
-    user: str = ""  # by /etc/passwd; a name service is not asked, since it may hang
-    cpus: str | None = None  # "0-31", of its cgroup
-    packages: list[str] | None = None  # the sockets that these are on: "0", as firmware counts them
-    numa_nodes: list[str] | None = None  # "node0"
-    gpus: list[str] | None = None  # "0000:3b:00": given by its cgroup, else opened by its processes
-    mounts: list[str] | None = None  # mount points below which its processes work
 
 
 def read(host: Host) -> list[JobHere]:

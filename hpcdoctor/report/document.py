@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from hpcdoctor.model.finding import RANK, Cause, Finding, Outcome, Verdict
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import AffectedJob, JobHere
 from hpcdoctor.model.node import Node
 from hpcdoctor.model.reading import Value
 
@@ -52,6 +53,8 @@ class FindingLine(_Document, frozen=True, kw_only=True):
     count: int
     last_seen: str | None
     acknowledged_by: str | None
+    # Those that it concerns, the nearest first; null: not to be seen here, or not yours to see.
+    jobs: list[AffectedJob] | None = None
 
 
 class NodeLine(_Document, frozen=True, kw_only=True):
@@ -86,6 +89,8 @@ class Report(_Document, frozen=True, kw_only=True):
     checks: list[CheckLine]
     findings: list[FindingLine]
     daemon: NodeLine | None = None
+    # All on this node; null as in a finding.
+    jobs: list[JobHere] | None = None
 
 
 def report(
@@ -97,6 +102,7 @@ def report(
     *,
     source: Source,
     daemon: NodeLine | None = None,
+    jobs: list[JobHere] | None = None,
 ) -> Report:
     """Put it together: the worst and oldest finding first, those that another explains last."""
     ordered = sorted(
@@ -111,6 +117,7 @@ def report(
         checks=[_check(outcome, ordered) for outcome in outcomes],
         findings=[_finding(finding) for finding in ordered],
         daemon=daemon,
+        jobs=jobs,
     )
 
 
@@ -134,9 +141,11 @@ def node_line(node: Node, *, mode: str, authority: str, notices: list[str]) -> N
 
 
 def summary_only(whole: Report) -> Report:
-    """Leave out what only the group hpcdoctor may read: evidence, and what a person wrote."""
-    findings = [msgspec.structs.replace(f, evidence=[], next_steps=[]) for f in whole.findings]
-    return msgspec.structs.replace(whole, findings=findings)
+    """Leave out what only the group hpcdoctor may read: evidence, next steps, and jobs."""
+    findings = [
+        msgspec.structs.replace(f, evidence=[], next_steps=[], jobs=None) for f in whole.findings
+    ]
+    return msgspec.structs.replace(whole, findings=findings, jobs=None)
 
 
 def stamp(moment: Instant) -> str:
@@ -177,4 +186,5 @@ def _finding(finding: Finding) -> FindingLine:
         count=finding.count,
         last_seen=stamp(finding.last_seen) if finding.last_seen else None,
         acknowledged_by=finding.acknowledged_by,
+        jobs=finding.jobs,
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hpcdoctor.model.job import JobHere
 from hpcdoctor.model.reading import Absent
 from hpcdoctor.probes import jobs
-from hpcdoctor.probes.jobs import JobHere
 from tests.doubles.machines import host_of, written
 
 GPUS = "proc/driver/nvidia/gpus"

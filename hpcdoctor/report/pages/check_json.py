@@ -26,8 +26,16 @@ removed, and none changes its meaning. Moments are RFC 3339 in UTC.
 - `subject` names the thing in the words of the machine (`{{"pci_address": "0000:3b:00"}}`, empty
   for the whole node), `object` in those printed on the hardware, where that is known.
 - `daemon` is null where the command looked by itself (`source` is not `daemon`).
-- From the daemon, `evidence` and `next_steps` are empty for users who are neither root nor in the
-  group hpcdoctor. Of a recorded machine or a log, `since` and `taken` are the moment of the look
+- `jobs` has the jobs on this node, as their cgroups tell, and each finding's `jobs` those that it
+  concerns; `on` says how near. `job`: the finding is about this job. `gpu`, `cpus`, `mount`: the
+  job is on that very GPU, socket or NUMA node, or works below that mount point. `node`: it runs on
+  this node, and nothing nearer is known. A job that is known to be on other GPUs or sockets is left
+  out. A finding has at most 32, with those that `ended` since it began. `null` says that jobs cannot
+  be seen here, which is not none. `user` is empty where /etc/passwd does not know the number: no
+  name service is asked.
+- From the daemon, `jobs` is null, and `evidence` and `next_steps` are empty, for users who are
+  neither root nor in the group hpcdoctor.
+  Of a recorded machine or a log, `since` and `taken` are the moment of the look
   unless the record says its own time; `values.boottime_seconds` has the log's own clock.
 
 ## Example
@@ -70,10 +78,18 @@ device", "reason": "not present: the kernel knows no InfiniBand or RDMA device",
       "why": "The driver cannot reach this GPU any more.",
       "count": 1,
       "last_seen": "2026-11-21T04:52:20Z",
-      "acknowledged_by": null
+      "acknowledged_by": null,
+      "jobs": [
+        {"job": "4711", "scheduler": "slurm", "on": "gpu", "user": "anna", "user_id": 1000, \
+"ended": false}
+      ]
     }
   ],
-  "daemon": null
+  "daemon": null,
+  "jobs": [
+    {"job": "4711", "scheduler": "slurm", "user_id": 1000, "user": "anna", "cpus": "0-31", \
+"packages": ["0"], "numa_nodes": ["node0"], "gpus": ["0000:3b:00"], "mounts": ["/scratch"]}
+  ]
 }
 """
 
