@@ -30,7 +30,7 @@ removed, and none changes its meaning. Moments are RFC 3339 in UTC.
   concerns; `on` says how near. `job`: the finding is about this job. `gpu`, `cpus`, `mount`: the
   job is on that very GPU, socket or NUMA node, or works below that mount point. `node`: it runs on
   this node, and nothing nearer is known. A job that is known to be on other GPUs or sockets is left
-  out. A finding has at most 32, with those that `ended` since it began. `null` says that jobs cannot
+  out. A finding has at most 32, with those that `ended` since. `null` says that jobs cannot
   be seen here, which is not none. `user` is empty where /etc/passwd does not know the number: no
   name service is asked.
 - From the daemon, `jobs` is null, and `evidence` and `next_steps` are empty, for users who are
