@@ -135,6 +135,13 @@ class Commands:
             )
         return counted
 
+    def ask(self, argv: Sequence[str], deadline_seconds: float) -> str:
+        """Run one of Slurm's programs and return its output; raise what its failure means."""
+        finished = self._run(argv, deadline_seconds)
+        if finished.status != 0:
+            raise trouble(finished, self._name)
+        return finished.out
+
     def _sinfo(self, form: str, which: str) -> Finished:
         # --local: this cluster, not its federation.
         argv = ["sinfo", "--noheader", "--Node", "--local", f"--format={form}", which]

@@ -22,6 +22,11 @@ class SchedulerName(StrEnum):
     SLURM = "slurm"
 
 
+class TellJobs(StrEnum):
+    NO_ONE = "no-one"
+    COMMENT = "comment"  # the reason of the drain goes into each job's AdminComment
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One mapping of the file; an unknown key is an error, never ignored."""
 
@@ -44,6 +49,7 @@ class Slurm(_Section, frozen=True, kw_only=True):
     token_file: str | None = None
     grace: str = "5m"  # under `drain-now`: from the signal until the jobs are requeued
     grace_signal: str = "TERM"  # what asks a job to checkpoint: TERM, USR1, USR2, INT, HUP or CONT
+    tell_jobs: TellJobs = TellJobs.NO_ONE  # whether jobs on a drained node are told why, and how
 
 
 class Mqtt(_Section, frozen=True, kw_only=True):
