@@ -96,6 +96,7 @@ def test_the_time_for_all_of_them_is_bounded() -> None:
 def cluster() -> Iterator[SlurmCluster]:
     with SlurmCluster(nodes=2) as cluster:
         yield cluster
+        cluster.run(["scancel", "--user=root"])  # those that wait first would start else
 
 
 def comment(cluster: SlurmCluster, job: int) -> str:
@@ -111,7 +112,8 @@ def test_real_jobs_on_this_node_are_told_and_no_others(cluster: SlurmCluster) ->
     ours = int(cluster.run([*array, "-o/dev/null", "--nodelist=n1", "--wrap=sleep 300"]))
     there = cluster.submit("sleep 300", node="n2")
     kept = cluster.submit("sleep 300", node="n1")
-    waiting = cluster.submit("sleep 300\n", node="n1")
+    hold = ["sbatch", "--parsable", "--hold", f"--chdir={folder}", "-o/dev/null", "--nodelist=n1"]
+    waiting = int(cluster.run([*hold, "--wrap=sleep 300"]))
     for job in (ours, there, kept):
         cluster.wait_for_job(job, "RUNNING")
     cluster.run(["scontrol", "update", f"jobid={kept}", "admincomment=ticket 12"])
