@@ -397,6 +397,9 @@ class Pipeline:
 def _for_the_log(one: Told, node: Node) -> dict[str, Any]:
     """Return what a reader of the journal needs: node, incident, check, and the sentence."""
     data = msgspec.to_builtins(one.data)
-    words = "check verdict summary because to rule want reason result message who why lost operation happens"
+    words = (
+        "check verdict summary because to rule want reason result message who why lost operation "
+        "happens"
+    )
     fields = {key: data[key] for key in words.split() if data.get(key)}
     return {"node": node.name, "incident": data.get("incident") or None, **fields}
