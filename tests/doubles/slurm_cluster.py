@@ -47,8 +47,12 @@ class SlurmCluster:
         partitions: Mapping[str, str] | None = None,
         slurmd_timeout_seconds: int = 30,
         extra: Mapping[str, str] | None = None,
+        cgroups: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it. `partitions` is name to Nodes=, `extra` more lines of slurm.conf."""
+        """Start it. `partitions` is name to Nodes=, `extra` more lines of slurm.conf.
+
+        `cgroups` are the lines of cgroup.conf; jobs have cgroups where it is given.
+        """
         reason = why_not_here()
         if reason is not None:
             pytest.skip(reason)
@@ -67,6 +71,10 @@ class SlurmCluster:
         self._partitions = dict(partitions or {"main": "ALL"})
         self._slurmd_timeout_seconds = slurmd_timeout_seconds
         self._extra = dict(extra or {})
+        if cgroups is not None:
+            self._extra |= {"ProctrackType": "proctrack/cgroup", "TaskPlugin": "task/cgroup"}
+            lines = "".join(f"{key}={value}\n" for key, value in cgroups.items())
+            (self.folder / "cgroup.conf").write_text(lines)
         try:
             self._start_all()
         except BaseException:
@@ -217,7 +225,18 @@ class SlurmCluster:
             self._children[name].terminate()
         for name in [*slurmds, "slurmctld", "munged"]:
             self._stop(name)
+        self._remove_cgroups()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _remove_cgroups(self) -> None:
+        """Remove what Slurm leaves empty; what is not is not ours."""
+        if "TaskPlugin" not in self._extra:
+            return
+        for node in self.nodes:
+            for top in Path("/sys/fs/cgroup").glob(f"*/slurm_{node}"):
+                for folder in sorted([top, *top.glob("**/")], key=lambda one: -len(one.parts)):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     # How it is made
 

@@ -23,7 +23,8 @@ from hpcdoctor.probes.files import (
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.mount_table import unescape
 
-MOST_PROCESSES = 512  # of all jobs together
+MOST_PROCESSES = 256  # of all jobs together, some 20 microseconds each
+FEW_PROCESSES = 128  # the same where there are no GPUs that only some of them hold
 LEAST_PROCESSES = 4  # of each
 MOST_FOLDERS = 256  # of one job's cgroup: steps and tasks
 MOST_OPEN_FILES = 16384  # of all jobs together
@@ -57,9 +58,10 @@ class Uses:
     def __init__(self, host: Host, jobs: int) -> None:
         self._host = host
         self._proc = str(host.root / "proc")
-        self._share = max(LEAST_PROCESSES, MOST_PROCESSES // max(1, jobs))
         self._open_files_left = MOST_OPEN_FILES
         self._gpus = _gpus(host)
+        most = MOST_PROCESSES if self._gpus else FEW_PROCESSES
+        self._share = max(LEAST_PROCESSES, most // max(1, jobs))
         self._mount_points: frozenset[str] | None = None
         self._names: dict[int, str] | None = None
         self._nodes: dict[int, int] | None = None
