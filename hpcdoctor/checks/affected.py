@@ -115,7 +115,7 @@ def _merged(
     before: Sequence[AffectedJob], now: Sequence[AffectedJob], here: Sequence[JobHere]
 ) -> list[AffectedJob]:
     """Keep the first of those that have ended: they were there when it began."""
-    running = {_key(job) for job in here}
+    running = {_key(job) for job in here} | {_key(job) for job in now if not job.ended}
     known = {_key(job): job for job in now}
     ended, alive = [], []
     for job in before:
@@ -151,6 +151,8 @@ def _named_job(
         scheduler=scheduler,
         on=Place.JOB,
         user_id=user_id if isinstance(user_id, int) else None,
+        # Only where this scheduler's jobs have cgroups: elsewhere none is seen, and may be here.
+        ended=any(job.scheduler == scheduler for job in here),
     )
 
 

@@ -84,7 +84,11 @@ def test_what_names_its_job_keeps_it_also_where_no_job_can_be_seen() -> None:
         user_id=1009,
     )
     nine = AffectedJob(job="9", scheduler="slurm", on=Place.JOB, user_id=1009)
-    assert affected(bound, None) == affected(bound, HERE) == [nine]
+    assert affected(bound, None) == affected(bound, []) == [nine]
+    assert affected(bound, HERE) == [structs.replace(nine, ended=True)]
+    opened = structs.replace(bound, jobs=[nine])
+    assert refreshed(opened, []) is opened
+    assert refreshed(opened, HERE).jobs == [structs.replace(nine, ended=True)]
 
 
 def test_the_job_that_ran_out_of_memory_is_read_from_its_cgroup() -> None:

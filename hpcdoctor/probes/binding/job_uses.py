@@ -27,6 +27,7 @@ MOST_PROCESSES = 256  # of all jobs together, some 20 microseconds each
 FEW_PROCESSES = 128  # the same where there are no GPUs that only some of them hold
 LEAST_PROCESSES = 4  # of each
 MOST_FOLDERS = 256  # of one job's cgroup: steps and tasks
+MOST_FOLDERS_IN_ALL = 2048  # in a container, the user may make as many as he likes
 MOST_OPEN_FILES = 16384  # of all jobs together
 MOST_MOUNTS = 16  # that are told of one job
 PACKAGES = "jobs.packages"
@@ -59,6 +60,7 @@ class Uses:
         self._host = host
         self._proc = str(host.root / "proc")
         self._open_files_left = MOST_OPEN_FILES
+        self._folders_left = MOST_FOLDERS_IN_ALL
         self._gpus = _gpus(host)
         most = MOST_PROCESSES if self._gpus else FEW_PROCESSES
         self._share = max(LEAST_PROCESSES, most // max(1, jobs))
@@ -109,8 +111,9 @@ class Uses:
         pids: list[int] = []
         folders = [found.folder]
         for place, folder in enumerate(folders):  # grows while it is gone through
-            if place >= MOST_FOLDERS:
+            if place >= MOST_FOLDERS or not self._folders_left:
                 return pids, False
+            self._folders_left -= 1
             if found.job.scheduler == "slurm" and folder.endswith("/slurm"):
                 continue  # slurmstepd itself, in version 2
             text = read_text_or_none(f"{folder}/cgroup.procs") or ""
