@@ -22,11 +22,11 @@ from hpcdoctor.prober.recorded_tree import Link, build, leading_back, node_at, w
 from hpcdoctor.prober.recorder import finish, snapshots
 from hpcdoctor.prober.scrub import Scrubber
 from hpcdoctor.prober.tracing import Seen
-from hpcdoctor.probes import registry
+from hpcdoctor.probes import jobs, registry
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Probe, Shape
 from tests.conftest import NODES
-from tests.doubles.machines import written
+from tests.doubles.machines import host_of, written
 
 RECORDED = [
     path
@@ -441,6 +441,30 @@ def test_what_a_tool_says_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "find", find)
     (done,) = finish(snapshots(["tool"], None, []), Scrubber(), 10.0)
     assert node_at(done.tree, "commands/uname_-s") == b"Linux\n"
+
+
+def test_who_works_where_leaves_no_trace_and_what_a_job_has_open_is_not_looked_at(
+    tmp_path: Path,
+) -> None:
+    written(
+        tmp_path,
+        {
+            "etc/passwd": "anna:x:1000:1000:Anna Anderson:/home/anna:/bin/sh\n",
+            "sys/fs/cgroup/cpuset/slurm/uid_1000/job_7/cgroup.procs": "101\n",
+            "proc/1/mountinfo": "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
+            "proc/101/status": "Name:\tsolve\nUid:\t1000\t1000\t1000\t1000\n",
+            "proc/driver/nvidia/gpus/0000:3b:00.0/information": "Device Minor:\t 0\n",
+        },
+    )
+    (tmp_path / "proc/101/fd").mkdir()
+    (tmp_path / "proc/101/fd/3").symlink_to("/home/anna/thesis")
+    (tmp_path / "proc/101/cwd").symlink_to("/home/anna/project")
+    seen: list[bytes] = []
+    with tracing.Trace(tmp_path, seen.append).active():
+        (one,) = jobs.read(host_of(tmp_path))
+    assert (one.user, one.gpus, one.mounts) == ("anna", [], ["/"])
+    assert b"cgroup.procs" in b"".join(seen)
+    assert not [line for line in seen if b"nna" in line or b"/fd" in line or b"cwd" in line]
 
 
 def test_the_calls_are_as_they_were_after_a_trace(tmp_path: Path) -> None:
