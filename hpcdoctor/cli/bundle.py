@@ -17,6 +17,7 @@ from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.daemon.evidence import FOLDER
 from hpcdoctor.daemon.store import FILE
 from hpcdoctor.definitions.loader import load_settings
+from hpcdoctor.model.job import NEARNESS
 from hpcdoctor.model.text import visible
 
 LARGEST_FILE = 4 << 20
@@ -114,10 +115,13 @@ def summary(incident: str, captures: list[Path], events: list[dict[str, Any]]) -
     for finding in {f"{f['check']}{f['subject']}": f for f in findings}.values():
         lines.append(f"CRITICAL  {finding['check']}: {visible(finding['summary'], 500)}")
         lines += [f"          {visible(e['text'], 500)}" for e in finding["evidence"][:3]]
+        lines += [f"          {_job(job)}" for job in finding.get("jobs") or []]
     lines += ["", "What happened", ""]
     for event in events:
         data = event["data"]
         said = data.get("summary") or data.get("because") or data.get("message") or ""
+        if "happens" in data:
+            said = f"{_job(data)}: {data['happens']}"
         kind = event["type"].removeprefix("hpcdoctor.")
         lines.append(f"{event['time']}  {kind:<20} {visible(str(said), 300)}")
     lines += ["", "In here", "", "events.json: each event in full"]
@@ -132,6 +136,15 @@ def summary(incident: str, captures: list[Path], events: list[dict[str, Any]]) -
         "scene-later.json a minute after it; looks.json is the last look of every probe.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _job(job: dict[str, Any]) -> str:
+    """Return a job of a finding or an event in words: whose it is, and how near."""
+    who = job.get("user") or job.get("user_id")
+    of = "" if who is None else f" of user {who}"
+    near = NEARNESS.get(job.get("on", ""), "on this node")
+    ended = ", ended since" if job.get("ended") else ""
+    return visible(f"{job.get('scheduler', '')} job {job.get('job')}{of}, {near}{ended}", 300)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

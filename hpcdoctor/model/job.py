@@ -52,6 +52,16 @@ class Place(StrEnum):
     NODE = "node"  # it runs on this node; nothing nearer is known, or there is nothing nearer
 
 
+# For sentences, after the job: "job 4711 of anna, on this GPU".
+NEARNESS = {
+    Place.JOB: "which it is about",
+    Place.GPU: "on this GPU",
+    Place.CPUS: "on these CPUs",
+    Place.MOUNT: "at work below this mount",
+    Place.NODE: "on this node",
+}
+
+
 class AffectedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that something wrong may concern, as findings and events carry it."""
 

@@ -14,11 +14,12 @@ from hpcdoctor.daemon.evidence import KEPT, Evidence
 from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.daemon.story import Told
-from hpcdoctor.events.vocabulary import IncidentData
-from hpcdoctor.model.decision import NOTHING
+from hpcdoctor.events.vocabulary import Fate, IncidentData, JobAffected
+from hpcdoctor.model.decision import NOTHING, Want
 from hpcdoctor.model.finding import Cause, Finding, Verdict
 from hpcdoctor.model.finding import Evidence as Seen
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import Place
 from hpcdoctor.model.node import Incident, Node, State
 from hpcdoctor.model.reading import Look, ReadStatus
 
@@ -127,13 +128,29 @@ def test_a_bundle_has_a_summary_that_comes_first(
     data = IncidentData(
         incident="k3f9", epoch=1, opened="then", rule="gpu-lost", summary="GPU3 is lost"
     )
-    told = [Told("hpcdoctor.incident.opened", data, "k3f9")]
+    job = JobAffected(
+        incident="k3f9",
+        epoch=1,
+        job="4711",
+        scheduler="slurm",
+        user="anna",
+        on=Place.GPU,
+        about="GPU3 is lost",
+        rule="gpu-lost",
+        want=Want.DRAIN,
+        happens=Fate.MAY_FINISH,
+        next_step="The job may finish",
+    )
+    told = [
+        Told("hpcdoctor.incident.opened", data, "k3f9"),
+        Told("hpcdoctor.job.affected", job, "4711"),
+    ]
     store.save(NODE, [], {}, told, [], [], START)
     store.close()
     (folder / "hpcdoctor.yaml").write_text(f"state_directory: {folder}\n")
     monkeypatch.chdir(folder)
     assert main(["bundle", "--config", str(folder)]) == 0
-    assert "1 captures, 1 events" in capsys.readouterr().out
+    assert "1 captures, 2 events" in capsys.readouterr().out
     with tarfile.open(folder / "hpcdoctor-k3f9.tar.gz") as archive:
         names = archive.getnames()
         summary = archive.extractfile(names[0])
@@ -142,5 +159,6 @@ def test_a_bundle_has_a_summary_that_comes_first(
     assert names[:2] == ["hpcdoctor-k3f9/SUMMARY.txt", "hpcdoctor-k3f9/events.json"]
     assert "CRITICAL  gpu-lost: GPU3 is lost" in text
     assert "incident.opened" in text
+    assert "slurm job 4711 of user anna, on this GPU: may-finish" in text
     assert main(["bundle", "--config", str(folder)]) == 70, "it is there already"
     assert main(["bundle", "zzzz", "--config", str(folder)]) == 66
