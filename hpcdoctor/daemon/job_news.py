@@ -25,11 +25,11 @@ NEXT_STEPS = {
     ),
     Fate.CHECKPOINT: (
         "The job is sent a signal so that it can save its work, and is then put back into the "
-        "queue; look whether what it wrote last is whole."
+        "queue, unless it was submitted not to be; look whether what it wrote last is whole."
     ),
     Fate.REQUEUE: (
-        "The job is put back into the queue and starts anew, on another node; look whether what it "
-        "wrote last is whole."
+        "The job is put back into the queue, unless it was submitted not to be, and starts anew on "
+        "another node; look whether what it wrote last is whole."
     ),
     Fate.HAS_ENDED: (
         "The job ended on this node; where it did not finish its work, this can be why, and "

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from msgspec import structs
 
 from hpcdoctor.actions.programs import Finished, NoResult, Programs
+from hpcdoctor.actions.schedulers import connect
 from hpcdoctor.actions.slurm_commands import Commands
 from hpcdoctor.actions.slurm_tell import tell_jobs
-from hpcdoctor.definitions.settings import Slurm
+from hpcdoctor.definitions.settings import Limit, Slurm, TellJobs
+from hpcdoctor.model.action import Result
 from tests.doubles.slurm_cluster import SlurmCluster
 
+MARK = "hd:k3f9.2"
 REASON = "hd:k3f9.2 GPU3 Xid79 off bus; rule gpu-lost"
 OTHER = "hd:aaaa.1 disk sdb offline; rule disk-offline"
 
@@ -126,3 +130,19 @@ def test_real_jobs_on_this_node_are_told_and_no_others(cluster: SlurmCluster) ->
     assert "Comment=mine" in cluster.run(["scontrol", "show", "job", str(ours)])
     assert (comment(cluster, there), comment(cluster, waiting)) == ("", "")
     assert comment(cluster, kept) == "ticket 12"
+
+
+@pytest.mark.real
+def test_a_drain_tells_the_jobs_only_where_the_site_wants_it(cluster: SlurmCluster) -> None:
+    job = cluster.submit("sleep 300", node="n2")
+    cluster.wait_for_job(job, "RUNNING")
+    settings = cluster.settings("n2", limit=Limit(nodes=2))
+    drained = connect(settings, Programs()).drain(REASON, MARK)
+    assert (drained.result, comment(cluster, job)) == (Result.DONE, "")
+    cluster.resume("n2")
+    telling = structs.replace(settings.slurm, tell_jobs=TellJobs.COMMENT)
+    drained = connect(structs.replace(settings, slurm=telling), Programs()).drain(REASON, MARK)
+    assert drained.result is Result.DONE
+    assert " by AdminComment" in drained.message
+    assert comment(cluster, job) == f"{REASON}; node n2"
+    cluster.resume("n2")

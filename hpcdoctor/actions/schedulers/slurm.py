@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from hpcdoctor.actions import slurm_jobs
 from hpcdoctor.actions.gate_note import turned_away
 from hpcdoctor.actions.limit import (
@@ -31,8 +33,9 @@ from hpcdoctor.actions.schedulers import (
     no_rules,
 )
 from hpcdoctor.actions.slurm_commands import Commands
+from hpcdoctor.actions.slurm_tell import tell_jobs
 from hpcdoctor.actions.slurm_text import SlurmNode, is_slurms_own
-from hpcdoctor.definitions.settings import Limit, Settings
+from hpcdoctor.definitions.settings import Limit, Settings, TellJobs
 from hpcdoctor.model.action import Result, SchedulerView
 
 # A resume would cancel what is under way there.
@@ -52,6 +55,7 @@ def connect(settings: Settings, programs: Programs, job_rules: JobRules = no_rul
         Commands(settings.slurm, programs),
         settings.limit,
         grace_signal=settings.slurm.grace_signal,
+        tells_jobs=settings.slurm.tell_jobs is TellJobs.COMMENT,
         job_rules=job_rules,
         turned_away=lambda mark: turned_away(settings.run_directory, mark),
     )
@@ -66,6 +70,7 @@ class SlurmScheduler:
         limit: Limit,
         *,
         grace_signal: str = "TERM",
+        tells_jobs: bool = False,
         job_rules: JobRules = no_rules,
         turned_away: Callable[[str], bool] = lambda _mark: False,
         pause: Callable[[float], None] = time.sleep,
@@ -74,6 +79,7 @@ class SlurmScheduler:
         self._commands = commands
         self._limit = limit
         self._grace_signal = grace_signal
+        self._tells_jobs = tells_jobs
         self._job_rules = job_rules  # the rules that may touch jobs
         self._turned_away = turned_away
         self._pause = pause
@@ -99,7 +105,9 @@ class SlurmScheduler:
             return Outcome(Result.REFUSED, why)
         node = self._commands.show_node()
         if node.view.drained and node.view.marked(mark):
-            return self._settle(node, mark)  # an earlier request of ours may have come late
+            return self._told(
+                self._settle(node, mark), reason
+            )  # an earlier request of ours may have come late
         taken = why_taken(node.view, mark)
         if taken is not None and not (node.view.prolog_failed and self._turned_away(mark)):
             return taken
@@ -109,13 +117,22 @@ class SlurmScheduler:
         failure = self._commands.update(["state=drain", f"reason={reason}"])
         node = self._commands.show_node()
         if node.view.drained and node.view.marked(mark):
-            return self._settle(node, mark)
+            return self._told(self._settle(node, mark), reason)
         if node.view.drained:
             return why_taken(node.view, mark) or Outcome(Result.FOREIGN, view=node.view)
         raise SchedulerUnavailable(
             f"the drain does not stand when read back ({node.view.state}"
             f"{': ' + failure if failure else ''})"
         )
+
+    def _told(self, drained: Outcome, reason: str) -> Outcome:
+        """Tell the jobs here why, where the site wants it and the drain stands."""
+        if not self._tells_jobs or drained.result is not Result.DONE:
+            return drained
+        said = tell_jobs(self._commands, reason)
+        if not said:
+            return drained
+        return msgspec.structs.replace(drained, message=f"{drained.message}; {said}")
 
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         why = why_not_mark(mark)

@@ -39,7 +39,17 @@ _GPU_FILE = re.compile(r"/dev/nvidia(\d{1,4})")
 _GPU_RULE = re.compile(r"c 195:(\d{1,3}) ")
 _FIRST_THAT_IS_NO_GPU = 254
 # What every cgroup holds; the few others are asked whether they are folders.
-_FILES = ("cgroup.", "cpu.", "cpuset.", "cpuacct.", "memory.", "io.", "pids.", "freezer.", "rdma.")
+_FILES: tuple[str, ...] = (
+    "cgroup.",
+    "cpu.",
+    "cpuset.",
+    "cpuacct.",
+    "memory.",
+    "io.",
+    "pids.",
+    "freezer.",
+    "rdma.",
+)
 _FILES += ("hugetlb.", "misc.", "devices.", "blkio.", "net_cls.", "net_prio.", "perf_event.")
 # In a container the numbers are those of the image, and no person's.
 _CONTAINERS = ("kubernetes",)
