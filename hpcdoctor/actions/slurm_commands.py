@@ -37,6 +37,7 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NOT_ALLOWED = ("Invalid user id", "Permission denied", "Access/permission denied")
 CONFIGURATION = ("Could not establish a configuration source", "cannot stat file")
 UNREACHABLE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Unable to establish")
+MUNGE = re.compile(r"\b[Mm]unge|authentication")  # and not a node that is called "plunge1"
 STARTER_FAILED = (126, 127)  # env found no such program, or none that can be run
 
 
@@ -217,7 +218,9 @@ def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavai
     """Return what a failed call means: is it worth trying again?"""
     said = f"{finished.out}\n{finished.err}"
     last = last_line(finished)
-    if "unge" in said or "authentication" in said:
+    if finished.status in STARTER_FAILED:  # before the words: env says "Permission denied", too
+        return SchedulerRefused(f"{last}; correct slurm.programs")
+    if MUNGE.search(said):
         return SchedulerUnavailable(f"munge does not work here: {last}; look after munged")
     if f"Node {name} not found" in said or "Invalid node name specified" in said:
         return SchedulerRefused(f"Slurm knows no node {name}; correct slurm.node_name")
@@ -225,8 +228,6 @@ def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavai
         return SchedulerRefused(f"Slurm does not allow it: {last}; the helper must run as root")
     if any(text in said for text in CONFIGURATION):
         return SchedulerRefused(f"Slurm's configuration is not found: {last}; set slurm.conf")
-    if finished.status in STARTER_FAILED:
-        return SchedulerRefused(f"{last}; correct slurm.programs")
     return SchedulerUnavailable(f"Slurm's controller: {last}")
 
 

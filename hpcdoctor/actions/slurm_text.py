@@ -20,11 +20,19 @@ NAMES_FORMAT = "%N|%n"  # %n is the host's name
 STATE = re.compile(r" State=(\S+)")
 CPUS_IN_USE = re.compile(r" CPUAlloc=(\d+)")
 PARTITIONS = re.compile(r" Partitions=(\S+)")
-# Greedy: a reason may itself end in something like its own "[who@when]". What may follow it
-# differs between releases: the comment, more free text, the cloud's names.
+# What slurmctld stamps on a reason: who, which may be "ann@site.example", and when. Greedy, because
+# a reason may itself hold something like it. After it comes the end, the next field (releases
+# differ in what they have: Comment, Extra, InstanceId, ReservationName), or, behind eight blanks,
+# the second line of a reason: the stamp stands after the first.
 REASON = re.compile(
-    r" Reason=(.*) \[([^@\] ]+)@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\]"
-    r"(?=\s+(?:Comment|Extra|InstanceId|InstanceType)=|\s*\Z)",
+    r" Reason=(?P<reason>.*) "
+    r"\[(?P<by>[^\[\]]+)@(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\]"
+    r"(?=\s+[A-Z]\w*=|\s+\Z|\Z| {8}\S)",
+    re.DOTALL,
+)
+# A reason that stands in slurm.conf has no stamp, and is a person's all the same.
+UNSTAMPED = re.compile(
+    r" Reason=(.*?)(?=\s+(?:Comment|Extra|InstanceId|InstanceType|ReservationName)=|\s*\Z)",
     re.DOTALL,
 )
 # Old releases print a suffix on the base state instead of a flag.
@@ -66,7 +74,8 @@ def parse_node(text: str, name: str) -> SlurmNode | None:
         return None
     words = frozenset(state_words(state[1]))
     cpus_in_use = CPUS_IN_USE.search(text)
-    partitions = PARTITIONS.search(text)
+    # A node in no partition has no such field, and whoever wrote the reason could put one there.
+    partitions = PARTITIONS.search(text.partition(" Reason=")[0])
     reason, by, at = parse_reason(text)
     view = SchedulerView(
         drained=bool(words & {"DRAIN", "FAIL"}),
@@ -94,7 +103,10 @@ def state_words(state: str) -> Iterator[str]:
 
 def parse_reason(text: str) -> tuple[str, str, str]:
     found = REASON.search(text)
-    return (found[1], found[2], found[3]) if found else ("", "", "")
+    if found:
+        return found["reason"], found["by"], found["at"]
+    unstamped = UNSTAMPED.search(text)
+    return (unstamped[1].strip() if unstamped else "", "", "")
 
 
 def is_prolog_error(reason: str, by: str) -> bool:
@@ -103,8 +115,15 @@ def is_prolog_error(reason: str, by: str) -> bool:
 
 
 def is_slurms_own(reason: str) -> bool:
-    """Tell whether nobody loses anything when this reason is overwritten."""
-    return not reason or reason.startswith(OWN_REASONS)
+    """Tell whether nobody loses anything when this reason is overwritten.
+
+    Slurm goes on with a blank and a bracket or a colon ("Low RealMemory (reported:1 < 2)"); a
+    person who copies its words goes on otherwise ("Not responding, Ann looks at it").
+    """
+    if not reason:
+        return True
+    own = next((text for text in OWN_REASONS if reason.startswith(text)), None)
+    return own is not None and reason[len(own) :].strip()[:1] in ("", "(", "[", ":")
 
 
 def parse_count(text: str) -> list[Partition]:
@@ -135,6 +154,10 @@ def is_out(state: str) -> bool:
 
 def nodes_of_host(text: str, hostname: str) -> list[str]:
     """Return the nodes whose host has this name, from lines of NAMES_FORMAT."""
-    short = hostname.partition(".")[0]
-    pairs = (line.strip().partition("|") for line in text.splitlines())
-    return sorted({node for node, _, host in pairs if host in (hostname, short)})
+    here = hostname.lower()
+    short = here.partition(".")[0]
+    pairs = [line.strip().partition("|")[::2] for line in text.splitlines()]
+    found = {node for node, host in pairs if host.lower() in (here, short)}
+    if not found and here == short:  # the kernel has the short name, and Slurm the long one
+        found = {node for node, host in pairs if host.lower().partition(".")[0] == short}
+    return sorted(found)

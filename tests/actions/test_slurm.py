@@ -42,7 +42,7 @@ def scheduler(
 # Draining
 
 
-def test_a_drain_is_read_counted_written_read_back_and_counted_again() -> None:
+def test_a_drain_is_counted_read_again_written_read_back_and_counted_again() -> None:
     slurm = cluster()
     outcome = scheduler(slurm).drain(REASON, MARK)
     assert outcome.result is Result.DONE
@@ -56,7 +56,7 @@ def test_a_drain_is_read_counted_written_read_back_and_counted_again() -> None:
         next(word for word in argv if word in ("show", "update", "sinfo"))
         for argv in slurm.commands
     ]
-    assert called == ["show", "sinfo", "update", "show", "sinfo"]
+    assert called == ["show", "sinfo", "show", "update", "show", "sinfo"]
 
 
 def test_the_same_drain_again_changes_nothing() -> None:

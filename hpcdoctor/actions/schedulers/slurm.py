@@ -5,6 +5,7 @@ controller has taken is executed when it wakes, however long its sender is dead.
 write at once, read back; and where an answer is missing, say that the result is unknown.
 """
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,7 @@ class SlurmScheduler:
         self._turned_away = turned_away
         self._pause = pause
         self._clock = clock
+        self._drained: dict[str, float] = {}  # mark to our own clock, when we last wrote its drain
 
     def read(self) -> SchedulerView:
         return self._commands.show_node().view
@@ -95,7 +97,7 @@ class SlurmScheduler:
     def look(self, mark: str = "") -> Outcome:
         node = self._commands.show_node()
         ours = node.view.drained and node.view.marked(mark)
-        if ours and self._age_seconds(node.view) < YOUNG_SECONDS:
+        if ours and self._is_young(node.view, mark):
             return self._settle(node, mark, wait=False)
         return Outcome(Result.DONE, view=node.view)
 
@@ -114,6 +116,12 @@ class SlurmScheduler:
         over = self._why_no_more(node) if taken is None else None
         if over is not None:
             return Outcome(Result.OVER_LIMIT, over, node.view)
+        # To count may have taken long, and a drain overwrites: whose node is it now?
+        node = self._commands.show_node()
+        taken = why_taken(node.view, mark)
+        if taken is not None:
+            return taken
+        self._drained = {mark: self._clock()}
         failure = self._commands.update(["state=drain", f"reason={reason}"])
         node = self._commands.show_node()
         if node.view.drained and node.view.marked(mark):
@@ -190,7 +198,7 @@ class SlurmScheduler:
     def _may_be_overtaken(self, view: SchedulerView, partitions: list[Partition]) -> bool:
         """Tell whether others drain just now: one may still get before us (actions/limit.py)."""
         name = self._commands.node_name()
-        recent = self._age_seconds(view) < YOUNG_SECONDS
+        recent = self._is_young(view, view.reason.partition(" ")[0])
         return recent and contested(partitions, name, since=earlier(view.reason_at, 5.0))
 
     def _why_no_more(self, node: SlurmNode) -> str | None:
@@ -212,9 +220,16 @@ class SlurmScheduler:
     def _limit_of(self, partition: Partition) -> int:
         return limit_of(partition, self._limit.nodes, self._limit.share_ratio)
 
-    def _age_seconds(self, view: SchedulerView) -> float:
-        """Return how old the claim is; a scheduler whose clock is ahead makes it negative."""
-        return self._clock() - moment(view.reason_at).timestamp()
+    def _is_young(self, view: SchedulerView, mark: str) -> bool:
+        """Tell whether others may have drained in the same moment, so that it has to be counted.
+
+        By the scheduler's stamp, or, where its clock is far behind ours, by our own memory of it.
+        """
+        if not view.reason_at:
+            return False
+        now = self._clock()
+        age = now - moment(view.reason_at).timestamp()
+        return age < YOUNG_SECONDS or now - self._drained.get(mark, -math.inf) < YOUNG_SECONDS
 
 
 def why_taken(view: SchedulerView, mark: str) -> Outcome | None:
