@@ -27,7 +27,7 @@ PARTITIONS = re.compile(r" Partitions=(\S+)")
 REASON = re.compile(
     r" Reason=(?P<reason>.*) "
     r"\[(?P<by>[^\[\]]+)@(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\]"
-    r"(?=\s+[A-Z]\w*=|\s+\Z|\Z| {8}\S)",
+    r"(?=\s+[A-Z]\w*=|\s+\Z|\Z|\s{8}\s*\S)",
     re.DOTALL,
 )
 # A reason that stands in slurm.conf has no stamp, and is a person's all the same.
