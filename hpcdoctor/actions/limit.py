@@ -20,17 +20,25 @@ waits for it; one that saw itself alone answers at once, and every read within Y
 claim counts again. Too many nodes are out at most until then. Where a count gets no answer the
 drain is not reported as done, and asking again counts again.
 
-The clocks of scheduler and node may differ by less than YOUNG_SECONDS. A clock step backwards at
-the scheduler, and a node whose helper dies and never comes back, are outside of this: the limit
-is soft. The hard one is the fleet controller's budget.
+Each node waits a moment of its own between its first two counts, longer where the partition is
+large: of two hundred that fail together the first few are out before the rest have counted, and
+few of them need to give anything back. That is kindness to the jobs and to the controller; the
+limit does not rest on it.
+
+The clock of the node matters little: it remembers when it has drained by its own. A clock step
+backwards at the scheduler, and a node whose helper dies and never comes back, are outside of this:
+the limit is soft. The hard one is the fleet controller's budget.
 """
 
 import math
+import zlib
 from collections.abc import Iterable
 
 import msgspec
 
 YOUNG_SECONDS = 60.0
+SPREAD_SECONDS_A_NODE = 0.01
+SPREAD_MAXIMUM_SECONDS = 10.0
 SECOND_OVER = 1.1  # the scheduler's resolution, and a little for its own delay
 
 
@@ -74,6 +82,13 @@ def why_give_back(partition: Partition, node: str, limit: int) -> str | None:
 
 def is_in(partition: Partition, node: str) -> bool:
     return any(claim.node == node for claim in partition.claims)
+
+
+def spread_seconds(partitions: Iterable[Partition], node: str, mark: str) -> float:
+    """Return how long this node waits for the others, from 0 to what its partitions' size asks."""
+    largest = max((partition.nodes for partition in partitions), default=0)
+    share = zlib.crc32(f"{node} {mark}".encode()) / 2**32
+    return share * min(SPREAD_MAXIMUM_SECONDS, largest * SPREAD_SECONDS_A_NODE)
 
 
 def contested(partitions: Iterable[Partition], node: str, since: str) -> bool:

@@ -37,6 +37,11 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NOT_ALLOWED = ("Invalid user id", "Permission denied", "Access/permission denied")
 CONFIGURATION = ("Could not establish a configuration source", "cannot stat file")
 UNREACHABLE = ("Unable to contact", "Socket timed out", "Zero Bytes", "Unable to establish")
+NO_CONFIGURATION = "Unable to process configuration file"
+NO_BYTES = "Zero Bytes"  # the controller hangs up on whoever it cannot tell
+NO_BYTES_MEANS = (
+    "; is this node's munge key the controller's, and its clock within five minutes of it?"
+)
 MUNGE = re.compile(r"\b[Mm]unge|authentication")  # and not a node that is called "plunge1"
 STARTER_FAILED = (126, 127)  # env found no such program, or none that can be run
 
@@ -228,7 +233,10 @@ def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavai
         return SchedulerRefused(f"Slurm does not allow it: {last}; the helper must run as root")
     if any(text in said for text in CONFIGURATION):
         return SchedulerRefused(f"Slurm's configuration is not found: {last}; set slurm.conf")
-    return SchedulerUnavailable(f"Slurm's controller: {last}")
+    if NO_CONFIGURATION in said:  # perhaps it is being written just now
+        return SchedulerUnavailable(f"Slurm's configuration is not understood: {last}; correct it")
+    hint = NO_BYTES_MEANS if NO_BYTES in said else ""
+    return SchedulerUnavailable(f"Slurm's controller: {last}{hint}")
 
 
 def last_line(finished: Finished) -> str:

@@ -43,7 +43,7 @@ def scheduler(
 
 
 def test_a_drain_is_counted_read_again_written_read_back_and_counted_again() -> None:
-    slurm = cluster()
+    slurm = cluster(4)
     outcome = scheduler(slurm).drain(REASON, MARK)
     assert outcome.result is Result.DONE
     assert outcome.view is not None
@@ -220,7 +220,7 @@ def test_the_later_of_two_gives_its_own_back() -> None:
 
 
 def test_the_earlier_of_two_stays_once_its_second_is_over() -> None:
-    slurm = cluster()
+    slurm = cluster(4)
     rival(slurm, "n2", NOW)
     pauses: list[float] = []
     assert scheduler(slurm, pauses=pauses).drain(REASON, MARK).result is Result.DONE
@@ -229,7 +229,7 @@ def test_the_earlier_of_two_stays_once_its_second_is_over() -> None:
 
 
 def test_one_that_comes_before_us_within_the_second_is_seen_after_it() -> None:
-    slurm = cluster()
+    slurm = cluster(4)
     rival(slurm, "n3", NOW)
     waiting = scheduler(slurm, "n2")
 
@@ -242,8 +242,47 @@ def test_one_that_comes_before_us_within_the_second_is_seen_after_it() -> None:
 
 def test_a_drain_that_nobody_contests_does_not_wait() -> None:
     pauses: list[float] = []
-    scheduler(cluster(), pauses=pauses).drain(REASON, MARK)
+    scheduler(cluster(4), pauses=pauses).drain(REASON, MARK)
     assert pauses == []
+
+
+def test_in_a_large_partition_a_moments_pause_lets_the_first_go_first() -> None:
+    slurm = cluster(200)
+    pauses: list[float] = []
+    waiting = scheduler(slurm, "n7", pauses=pauses)
+
+    def first(seconds: float) -> None:
+        pauses.append(seconds)
+        for name in ("n1", "n2", "n3", "n4"):  # 2 % of 200
+            slurm.nodes[name].drain("hd:bbbb.1 x", NOW)
+
+    waiting._pause = first
+    outcome = waiting.drain(REASON, MARK)
+    assert outcome.result is Result.OVER_LIMIT
+    assert slurm.updates == [], "nothing had to be given back"
+    assert len(pauses) == 1
+    assert 0 < pauses[0] <= 2.0
+
+
+def test_a_person_who_drains_while_we_count_wins() -> None:
+    slurm = cluster(4)
+
+    def ann(argv: Sequence[str]) -> None:
+        if "sinfo" in argv:
+            slurm.nodes["n1"].drain("mine now", by="ann")
+
+    slurm.before = ann
+    assert scheduler(slurm).drain(REASON, MARK).result is Result.FOREIGN
+    assert slurm.updates == []
+
+
+@pytest.mark.parametrize("now", ["2026-11-21T00:00:00", "2026-11-21T04:00:00"])
+def test_a_claim_is_young_by_our_own_clock_where_the_controllers_is_off(now: str) -> None:
+    slurm = cluster(4)
+    one = scheduler(slurm, now=now)
+    assert one.drain(REASON, MARK).result is Result.DONE
+    slurm.nodes["n2"].drain("hd:aaaa.1 x", "2026-11-21T01:59:59")
+    assert one.look(MARK).result is Result.OVER_LIMIT
 
 
 def test_a_late_drain_is_counted_when_it_is_asked_for_again() -> None:

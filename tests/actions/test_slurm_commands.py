@@ -111,3 +111,30 @@ def test_an_answer_in_an_unknown_form_is_no_answer() -> None:
     slurm.failures["show"] = Finished(0, '{"nodes": []}', "")
     with pytest.raises(SchedulerUnavailable, match="not understood"):
         made.show_node()
+
+
+def test_a_node_that_is_called_plunge_is_not_munges_fault() -> None:
+    problem = trouble(Finished(1, "Node plunge1 not found\n", ""), "plunge1")
+    assert isinstance(problem, SchedulerRefused)
+    assert "munge does not work" not in str(problem)
+
+
+def test_a_program_that_cannot_be_started_is_not_a_matter_of_rights_in_slurm() -> None:
+    said = "env: '/opt/slurm/bin/scontrol': Permission denied\n"
+    problem = trouble(Finished(126, "", said), "n1")
+    assert isinstance(problem, SchedulerRefused)
+    assert "slurm.programs" in str(problem)
+
+
+def test_a_controller_that_hangs_up_may_not_know_who_we_are() -> None:
+    said = "slurm_load_node error: Zero Bytes were transmitted or received\n"
+    assert "munge key" in str(trouble(Finished(1, "", said), "n1"))
+
+
+def test_a_long_host_name_in_slurm_and_capitals_are_this_host_too() -> None:
+    named = {"a": PaperNode(host="host2.site.example"), "b": PaperNode(host="host3")}
+    assert commands(nodes=named, hostname="host2")[0].node_name() == "a"
+    assert commands(nodes=named, hostname="Host3")[0].node_name() == "b"
+    twice = {"a": PaperNode(host="host2.one"), "b": PaperNode(host="host2.two")}
+    with pytest.raises(SchedulerRefused, match="several nodes"):
+        commands(nodes=twice, hostname="host2")[0].node_name()

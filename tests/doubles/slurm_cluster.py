@@ -112,7 +112,8 @@ class SlurmCluster:
 
     def all_nodes(self) -> dict[str, "Seen"]:
         out = self.run(["sinfo", "--noheader", "--Node", "--format=%N|%T|%u|%H|%E"])
-        return {seen.name: seen for seen in map(Seen.parse, out.splitlines())}
+        lines = [line for line in out.splitlines() if line.count("|") >= 4]  # a reason may have two
+        return {seen.name: seen for seen in map(Seen.parse, lines)}
 
     def out(self, mark: str = "hd:") -> list[str]:
         """Return the nodes that are drained or draining with a reason that begins with `mark`."""
@@ -179,8 +180,11 @@ class SlurmCluster:
     def stop_controller(self) -> None:
         self._stop("slurmctld")
 
-    def start_controller(self) -> None:
+    def start_controller(self, *, settle: bool = True) -> None:
+        """Start it again, and wait until it has heard from its nodes, or only until it answers."""
         self._start_controller()
+        if not settle:
+            return
         self._wait(
             lambda: not any(seen.state.startswith("unk") for seen in self.all_nodes().values()),
             START_SECONDS,
@@ -208,6 +212,10 @@ class SlurmCluster:
         )
         socket_path = self.folder / "munge.sock"
         self._wait(socket_path.exists, START_SECONDS, "munged to make its socket")
+
+    def pid(self, name: str) -> int:
+        """Return the process id of slurmctld, munged or slurmd-NODE."""
+        return self._children[name].pid
 
     def stop_slurmd(self, node: str, *, crash: bool = False) -> None:
         self._stop(f"slurmd-{node}", signal.SIGKILL if crash else signal.SIGTERM)

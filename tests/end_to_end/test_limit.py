@@ -1,77 +1,89 @@
-"""Does the local limit hold when sixty nodes see the same fault in the same second?
+"""Does the local limit hold when every node of a partition sees the same fault in the same second?
 
-Sixty real slurmd, and for each a whole hpcdoctor of its own: daemon, prober and helper.
+A real slurmd, a daemon and a helper as processes for each node: thirty in `make test`, two hundred
+in `make soak`. Only their prober is one double for all, which shows them the fault at one moment.
 """
 
-import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.doctor import Doctor, all_but, fall_off_the_bus, some_pci_address
+from tests.doubles.crowd import Crowd, Samples
 from tests.doubles.slurm_cluster import SlurmCluster
 from tests.doubles.waiting import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("as_root")]
 
-NODES = 60
-ALLOWED = 1  # the larger of 1 and 2 % of 60
-KEPT = "gpu-lost"
+ALLOWED = 3
+SOAK_NODES = 200
+# The second of the claim, the count after it, and the look of the daemon 3 s later; the rest is for
+# a machine that has some hundred times more processes than CPUs.
+RECOUNT_SECONDS = 30.0
 
 
-@pytest.fixture
-def doctors(installed: Path) -> Iterator[tuple[SlurmCluster, list[Doctor]]]:
-    others = all_but(installed, [KEPT])
-    with SlurmCluster(nodes=NODES) as cluster, ExitStack() as stack:
-        doctors = [
-            Doctor(
-                installed,
-                {
-                    "node": name,
-                    "mode": "act",
-                    "scheduler": "slurm",
-                    "slurm": {"node_name": name, "conf": str(cluster.conf)},
-                },
-                flags=["--accept-user-kernel-log"],
-                site=others,
-            )
-            for name in cluster.nodes
-        ]
-        for doctor in doctors:
-            doctor.start(wait=False)
-            stack.push(doctor)
-        for doctor in doctors:
-            doctor.wait_until_up()
-        yield cluster, doctors
-
-
-def test_sixty_nodes_with_the_same_fault_are_never_more_than_the_limit_out(
-    doctors: tuple[SlurmCluster, list[Doctor]],
+@pytest.mark.parametrize(
+    "nodes", [30, pytest.param(SOAK_NODES, marks=pytest.mark.soak)], ids=["thirty", "two-hundred"]
+)
+def test_nodes_that_all_fail_at_once_stay_within_the_limit_and_take_turns(
+    installed: Path, nodes: int
 ) -> None:
-    cluster, everyone = doctors
-    fall_off_the_bus(some_pci_address())
+    limit = {"nodes": ALLOWED, "share_ratio": 0.01}
+    with (
+        SlurmCluster(nodes=nodes) as cluster,
+        Crowd(installed, cluster, limit=limit) as crowd,
+        Samples(cluster) as samples,
+    ):
+        cluster.run(["sdiag", "--reset"])
+        began = time.monotonic()
+        crowd.break_down(crowd.names)
 
-    def decided() -> list[dict[str, str]] | None:
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda doctor: doctor.status, everyone))
-        done = [one for one in answers if _has_decided(one)]
-        return done if len(done) == NODES else None
+        def settled() -> bool:
+            return all(_has_its_answer(status) for status in crowd.statuses().values())
 
-    # Every one has asked, counted, and where the limit was passed given its own back.
-    statuses = wait_for("all sixty to have their answer", decided, 120)
-    assert len(cluster.out()) <= ALLOWED, cluster.out()
-    waiting = [one for one in statuses if one["state"] == "waiting"]
-    assert len(waiting) >= NODES - ALLOWED
-    for one in waiting:
-        assert f"the limit is {ALLOWED}" in one["because"], json.dumps(one, indent=1)
-        assert "asked for again in" in one["next"]
-        assert one["quarantine"] is None
+        wait_for("all to have their answer", settled, 300)
+        print(f"{nodes} nodes settled in {time.monotonic() - began:.1f} s")
+        statuses = crowd.statuses()
+        out = cluster.out()
+        assert len(out) == ALLOWED, "as many as allowed, and no more"
+        assert {n for n, s in statuses.items() if s["quarantine"]} == set(out)
+        for name in set(crowd.names) - set(out):
+            status = statuses[name]
+            assert f"the limit is {ALLOWED}" in status["because"], status
+            assert "asked for again in" in status["next"]
+
+        print(f"at most {samples.most()} were out, over the limit for {samples.excesses(ALLOWED)}")
+        assert all(seconds < RECOUNT_SECONDS for seconds in samples.excesses(ALLOWED))
+
+        # Putting nodes back is free, and those that wait take their places.
+        freed = time.monotonic()
+        crowd.mend(out)
+        wait_for("them to be back", lambda: not set(out) & set(cluster.out()), 60)
+        print(f"back in service {time.monotonic() - freed:.1f} s after they were mended")
+        assert all(crowd.status(name)["state"] == "probation" for name in out)
+        if nodes < SOAK_NODES:
+            return  # whoever waits asks again after a minute, which is too long for every day
+        wait_for("others to take their places", lambda: len(cluster.out()) == ALLOWED, 150)
+        print(f"their places were taken after {time.monotonic() - freed:.1f} s")
+        assert not set(out) & set(cluster.out())
+        assert all(seconds < RECOUNT_SECONDS for seconds in samples.excesses(ALLOWED))
+        print(f"at most {samples.most()} were out, over the limit for {samples.excesses(ALLOWED)}")
+        _tell(crowd, cluster, samples)
 
 
-def _has_decided(status: dict[str, str]) -> bool:
+def _has_its_answer(status: dict[str, str] | None) -> bool:
+    if status is None:
+        return False
     if status["state"] == "waiting":
         return "the limit is" in status["because"]
     return status["state"] in ("drained", "handed_over")
+
+
+def _tell(crowd: Crowd, cluster: SlurmCluster, samples: Samples) -> None:
+    """Print what it cost, for whoever runs this with -s."""
+    lines = cluster.run(["sdiag"]).splitlines()
+    print("\n".join(line for line in lines if "REQUEST_" in line))
+    print(f"of those {len(samples.out)} times two are the test's own sinfo")
+    print({name: f"{size >> 20} MiB" for name, size in crowd.memory_bytes().items()})
+    print(f"load {os.getloadavg()}")

@@ -21,6 +21,7 @@ from hpcdoctor.actions.limit import (
     Partition,
     contested,
     limit_of,
+    spread_seconds,
     why_give_back,
     why_no_more,
 )
@@ -39,6 +40,7 @@ from hpcdoctor.actions.slurm_text import SlurmNode, is_slurms_own
 from hpcdoctor.definitions.settings import Limit, Settings, TellJobs
 from hpcdoctor.model.action import Result, SchedulerView
 
+NO_PAUSE_SECONDS = 0.05  # of fewer than five nodes hardly two come at the same moment
 # A resume would cancel what is under way there.
 UNDER_WAY = {
     "MAINTENANCE": "a maintenance reservation holds the node",
@@ -110,15 +112,16 @@ class SlurmScheduler:
             return self._told(
                 self._settle(node, mark), reason
             )  # an earlier request of ours may have come late
-        taken = why_taken(node.view, mark)
-        if taken is not None and not (node.view.prolog_failed and self._turned_away(mark)):
+        taken = self._why_taken(node.view, mark)
+        if taken is not None:
             return taken
-        over = self._why_no_more(node) if taken is None else None
+        # Where the gate has closed on a job, Slurm has drained the node already.
+        over = None if node.view.drained else self._why_no_more(node, mark)
         if over is not None:
             return Outcome(Result.OVER_LIMIT, over, node.view)
         # To count may have taken long, and a drain overwrites: whose node is it now?
         node = self._commands.show_node()
-        taken = why_taken(node.view, mark)
+        taken = self._why_taken(node.view, mark)
         if taken is not None:
             return taken
         self._drained = {mark: self._clock()}
@@ -181,6 +184,12 @@ class SlurmScheduler:
         _, message = slurm_jobs.requeue_jobs(self._commands, signalled)
         return Outcome(Result.DONE, message, self._commands.show_node().view)
 
+    def _why_taken(self, view: SchedulerView, mark: str) -> Outcome | None:
+        """Return the answer where the node is somebody else's, and not our own gate's doing."""
+        if view.prolog_failed and self._turned_away(mark):
+            return None
+        return why_taken(view, mark)
+
     def _settle(self, node: SlurmNode, mark: str, *, wait: bool = True) -> Outcome:
         """Count now that our claim stands, and give it back where it is one too many."""
         partitions = self._commands.count(node)
@@ -201,9 +210,21 @@ class SlurmScheduler:
         recent = self._is_young(view, view.reason.partition(" ")[0])
         return recent and contested(partitions, name, since=earlier(view.reason_at, 5.0))
 
-    def _why_no_more(self, node: SlurmNode) -> str | None:
+    def _why_no_more(self, node: SlurmNode, mark: str) -> str | None:
+        """Count, let those go first who go first, and count again."""
+        partitions = self._commands.count(node)
+        over = self._why_over(partitions)
+        if over is not None:
+            return over
+        seconds = spread_seconds(partitions, self._commands.node_name(), mark)
+        if seconds < NO_PAUSE_SECONDS:
+            return None
+        self._pause(seconds)
+        return self._why_over(self._commands.count(node))
+
+    def _why_over(self, partitions: list[Partition]) -> str | None:
         name = self._commands.node_name()
-        for one in self._commands.count(node):
+        for one in partitions:
             why = why_no_more(one, name, self._limit_of(one))
             if why is not None:
                 return why
