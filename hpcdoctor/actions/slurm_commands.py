@@ -228,7 +228,10 @@ def trouble(finished: Finished, name: str) -> SchedulerRefused | SchedulerUnavai
     if MUNGE.search(said):
         return SchedulerUnavailable(f"munge does not work here: {last}; look after munged")
     if f"Node {name} not found" in said or "Invalid node name specified" in said:
-        return SchedulerRefused(f"Slurm knows no node {name}; correct slurm.node_name")
+        return SchedulerRefused(
+            f"Slurm knows no node {name}, or hides it as FUTURE or as powered down; "
+            "correct slurm.node_name"
+        )
     if any(text in said for text in NOT_ALLOWED):
         return SchedulerRefused(f"Slurm does not allow it: {last}; the helper must run as root")
     if any(text in said for text in CONFIGURATION):

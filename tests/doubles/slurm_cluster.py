@@ -223,6 +223,13 @@ class SlurmCluster:
     def start_slurmd(self, node: str) -> None:
         self._start(f"slurmd-{node}", ["slurmd", "-D", "-f", str(self.conf), "-N", node])
 
+    def start_dynamic(self, node: str) -> None:
+        """Start a slurmd that slurm.conf does not name; it wants MaxNodeCount and SlurmdPort."""
+        (self.folder / "spool" / node).mkdir(exist_ok=True)
+        argv = ["slurmd", "-D", "-Z", "-f", str(self.conf), "-N", node]
+        self._start(f"slurmd-{node}", [*argv, "--conf", "CPUs=1 RealMemory=100"])
+        self._wait(lambda: node in self.all_nodes(), START_SECONDS, f"{node} to register")
+
     def close(self) -> None:
         """End the jobs, then the daemons, then remove the folder. It may be called twice."""
         if not self.folder.exists():
