@@ -58,9 +58,11 @@ def cluster(shared_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
         shared_cluster.wait_for_node(name, "idle", seconds=60)
 
 
-def settings(cluster: SlurmCluster, node: str = "n1", **slurm: str) -> Settings:
-    conf = {"node_name": node, "conf": str(cluster.conf), **slurm}
-    return Settings(scheduler=SchedulerName.SLURM, slurm=Slurm(**conf), limit=Limit(nodes=2))
+def settings(
+    cluster: SlurmCluster, node: str = "n1", *, conf: str = "", programs: str | None = None
+) -> Settings:
+    slurm = Slurm(node_name=node, conf=conf or str(cluster.conf), programs=programs)
+    return Settings(scheduler=SchedulerName.SLURM, slurm=slurm, limit=Limit(nodes=2))
 
 
 def drain(known: Settings, programs: Programs | None = None, mark: str = MARK) -> ActionResult:
