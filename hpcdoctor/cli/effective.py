@@ -7,9 +7,11 @@ import grp
 import pwd
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
+from hpcdoctor.actions.slurm_commands import why_not_secret
 from hpcdoctor.definitions.loader import Defined
 from hpcdoctor.definitions.settings import CREDENTIAL, Authority, SchedulerName, Settings
 from hpcdoctor.definitions.yamlfile import Located
@@ -44,11 +46,12 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file that the settings name, and whether the daemon can use it; never its content."""
+    """A file that the settings name, and whether it can be used; never its content."""
 
     key: str
     written: str
     secret: bool
+    reader: str  # whose process reads it: "daemon" or "helper"
     trouble: str  # "" where it can be used; "?" where only the daemon can tell
 
 
@@ -68,6 +71,7 @@ class Rules(msgspec.Struct, frozen=True):
 
     act: int
     all: int
+    touch_jobs: list[str]  # the names of those that signal, requeue or kill what runs
 
 
 def effective(defined: Defined[Settings], node: str, rules: Rules, is_there: bool) -> Effective:
@@ -106,9 +110,10 @@ def _promises(settings: Settings, rules: Rules) -> Iterator[Promise]:
     if settings.scheduler is SchedulerName.NONE:
         scheduler = "there is nobody to ask: no node is drained"
     yield Promise("scheduler", settings.scheduler.value, "scheduler", scheduler)
-    yield Promise(
-        "quarantine", "drain", "", "no new jobs; running ones are never signalled or requeued"
-    )
+    meaning = "no new jobs; running ones are never signalled or requeued"
+    if rules.touch_jobs:
+        meaning = f"no new jobs; running ones are touched by {', '.join(rules.touch_jobs)} alone"
+    yield Promise("quarantine", "drain", "", meaning)
     yield Promise(
         "remediations",
         ", ".join(settings.remediations) or "none",
@@ -185,12 +190,15 @@ def shown(value: object) -> str:
 
 
 def _files(settings: Settings) -> Iterator[File]:
+    if (token := settings.slurm.token_file) is not None:
+        yield File("slurm.token_file", token, True, "helper", why_not_secret(Path(token)) or "")
     if settings.mqtt is None:
         return
     for key, written in files_of(settings.mqtt).items():
         if written is not None:
             secret = key in SECRET
-            yield File(f"mqtt.{key}", written, secret, _trouble(written, settings, secret=secret))
+            trouble = _trouble(written, settings, secret=secret)
+            yield File(f"mqtt.{key}", written, secret, "daemon", trouble)
 
 
 def _trouble(written: str, settings: Settings, *, secret: bool) -> str:
@@ -244,7 +252,7 @@ def _place(row: Row, known: Effective) -> str:
 
 def _about_file(file: File) -> Iterator[str]:
     kind = "secret" if file.secret else "file"
-    state = "the daemon can use it"
+    state = f"the {file.reader} can use it"
     if file.trouble == "?":
         name = file.written.removeprefix(CREDENTIAL)
         state = f"from systemd: LoadCredential={name}:… has to be in hpcdoctor.service"

@@ -8,8 +8,10 @@ import msgspec
 from hpcdoctor.cli.effective import Rules, effective, render
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.definitions.loader import load_definitions, load_settings_source
-from hpcdoctor.model.decision import Mode
+from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.report.pages import example
+
+TOUCH_JOBS = (Want.DRAIN_NOW, Want.REQUEUE)
 
 
 def main(arguments: list[str]) -> int:
@@ -30,11 +32,13 @@ def main(arguments: list[str]) -> int:
         return 0
     defined = load_settings_source(options.config)
     definitions = load_definitions(options.config)
-    modes = [rule.value.mode for rule in definitions.rules.values() if rule.value.enabled]
+    rules = {name: rule.value for name, rule in definitions.rules.items() if rule.value.enabled}
+    modes = [rule.mode for rule in rules.values()]
+    touch_jobs = [name for name, rule in rules.items() if rule.decide.node in TOUCH_JOBS]
     known = effective(
         defined,
         platform.node().partition(".")[0],
-        Rules(act=modes.count(Mode.ACT), all=len(modes)),
+        Rules(modes.count(Mode.ACT), len(modes), touch_jobs),
         is_there=defined.source.file.exists(),
     )
     if options.json:

@@ -115,8 +115,34 @@ def test_a_secret_is_never_shown_and_its_file_is_judged(
         "key": "mqtt.password_file",
         "written": str(secret),
         "secret": True,
+        "reader": "daemon",
         "trouble": "",
     }
+
+
+def test_slurms_token_is_judged_as_the_helper_judges_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("eyJhbGciOi.secret.x")
+    token.chmod(0o644)
+    site = written(tmp_path, {"hpcdoctor.yaml": f"slurm: {{token_file: {token}}}\n"})
+    text = said(capsys, "--config", str(site))
+    assert "CANNOT BE USED" in text
+    assert "eyJ" not in text
+    token.chmod(0o600)
+    text = said(capsys, "--config", str(site))
+    assert "the helper can use it" in text
+    assert "eyJ" not in text
+
+
+def test_a_rule_that_touches_running_jobs_is_named_in_the_first_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = written(tmp_path, {"rules/gpu-lost.yaml": "decide: {node: drain-now}\n"})
+    promises = {p["what"]: p for p in document(capsys, "--config", str(site))["promises"]}
+    meaning = promises["quarantine"]["meaning"]
+    assert meaning == "no new jobs; running ones are touched by gpu-lost alone"
 
 
 def test_a_credential_of_systemd_is_named_with_the_line_that_the_unit_needs(
