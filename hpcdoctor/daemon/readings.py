@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 LONGEST_LINE = 64 << 20
 JOBS = "jobs"  # the probe
-JOBS_SECONDS = 60.0
+JOBS_SECONDS = 20.0  # a job that dies of what it met is known by the look before
 DEADLINE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
 FOLLOW_AGAIN_TICKS = 12
