@@ -9,8 +9,10 @@ import jsonschema
 import msgspec
 import pytest
 
+from hpcdoctor.checks.affected import told
 from hpcdoctor.model.finding import Cause, Evidence, Finding, Outcome, Verdict
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import JobHere, Place
 from hpcdoctor.model.node import Hold, Node, State
 from hpcdoctor.report.document import Report, node_line, report, summary_only
 from hpcdoctor.report.pages import check_json
@@ -49,7 +51,11 @@ def made() -> Report:
     held = Hold(who="alice", why="memory test", since=EARLIER, until=NOW.plus(60))
     node = Node("n1", State.HEALTHY, EARLIER, hold=held)
     line = node_line(node, mode="shadow", authority="node", notices=[])
-    return report("n1", outcomes, findings, Verdict.CRITICAL, NOW, source="daemon", daemon=line)
+    here = JobHere(job="4711", scheduler="slurm", user_id=1000, user="anna", gpus=["0000:3b:00"])
+    findings[2] = msgspec.structs.replace(findings[2], jobs=[told(here, Place.GPU)])
+    return report(
+        "n1", outcomes, findings, Verdict.CRITICAL, NOW, source="daemon", daemon=line, jobs=[here]
+    )
 
 
 def as_json(whole: Report) -> Any:
@@ -103,7 +109,16 @@ def test_the_keys_that_scripts_rely_on_are_there() -> None:
     assert document["findings"][0]["since"] == "2027-01-15T07:59:00Z"
 
 
+def test_the_jobs_of_the_node_and_of_each_finding_are_there_and_null_is_not_none() -> None:
+    document = as_json(made())
+    assert document["jobs"][0]["gpus"] == ["0000:3b:00"]
+    assert [job["on"] for job in document["findings"][0]["jobs"]] == ["gpu"]
+    assert document["findings"][1]["jobs"] is None
+
+
 def test_who_may_not_read_evidence_gets_none_and_the_document_still_fits() -> None:
     document = as_json(summary_only(made()))
     assert [line["evidence"] + line["next_steps"] for line in document["findings"]] == [[]] * 3
+    assert [line["jobs"] for line in (document, *document["findings"])] == [None] * 4
+    assert "anna" not in json.dumps(document)
     jsonschema.validate(document, check_json.json_schema())
