@@ -107,6 +107,8 @@ class Judge:
 
     def know_jobs(self, jobs: list[JobHere] | None) -> None:
         """Remember which jobs are here; open findings take note of it without being told anew."""
+        if jobs == self.jobs:
+            return  # what has opened meanwhile has them already
         self.jobs = jobs
         for key, finding in self.findings.items():
             self.findings[key] = refreshed(finding, jobs)
