@@ -83,3 +83,14 @@ def terminal_width() -> int:
 
 def wants_colour() -> bool:
     return os.isatty(1) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def ascii_only() -> bool:
+    """Tell whether the reader's terminal is one that shows ASCII, and no more, for certain.
+
+    The locale says it, and the names of real terminals, which serial lines go by.
+    """
+    words = os.environ
+    locale = words.get("LC_ALL") or words.get("LC_CTYPE") or words.get("LANG") or ""
+    unicode = "utf-8" in locale.lower() or "utf8" in locale.lower()
+    return not unicode or words.get("TERM", "")[:2] == "vt"

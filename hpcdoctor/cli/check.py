@@ -6,6 +6,7 @@ from hpcdoctor.cli.ask import (
     DEFAULT_SOCKET,
     NoDaemon,
     SilentDaemon,
+    ascii_only,
     ask,
     print_answer,
     print_refusal,
@@ -13,14 +14,18 @@ from hpcdoctor.cli.ask import (
     wants_colour,
 )
 
+# How an answer can be had: as a page, or as the option of this name says.
+FORMS = ("json", "brief", "verbose")
+PLAIN = [["--" + form] for form in FORMS]
+
 
 def main(arguments: list[str]) -> int:
     # The common case first, without argparse and without reading any YAML.
     silent = ""
-    if arguments in ([], ["--json"], ["--verbose"]) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
+    form = arguments[0].removeprefix("--") if arguments else ""
+    if (not arguments or arguments in PLAIN) and os.path.exists(DEFAULT_SOCKET):  # noqa: PTH110  # cheap
         try:
-            as_json, verbose = arguments == ["--json"], arguments == ["--verbose"]
-            return from_daemon(DEFAULT_SOCKET, [], as_json=as_json, verbose=verbose)
+            return from_daemon(DEFAULT_SOCKET, [], form)
         except NoDaemon:
             pass
         except SilentDaemon as error:
@@ -30,17 +35,27 @@ def main(arguments: list[str]) -> int:
     return full(arguments, silent=silent)
 
 
-def from_daemon(socket: str, names: list[str], *, as_json: bool, verbose: bool = False) -> int:
-    """Print what the daemon knows; raise NoDaemon or SilentDaemon."""
-    quoted = ",".join(f'"{name}"' for name in names)
-    flags = (
-        f'"json":{str(as_json).lower()},"colour":{str(wants_colour()).lower()},'
-        f'"verbose":{str(verbose).lower()}'
-    )
-    question = f'{{"type":"check","names":[{quoted}],{flags},"width":{terminal_width()}}}'
-    code, text = ask(socket, question.encode())
+def from_daemon(socket: str, names: list[str], form: str = "") -> int:
+    """Print what the daemon knows, in one of FORMS; raise NoDaemon or SilentDaemon."""
+    code, text = ask(socket, question(names, form))
     if code > 3:
         print_refusal(text)
         return code
     print_answer(text)
     return code
+
+
+def question(names: list[str], form: str = "", width: int = 0) -> bytes:
+    """Return the question as the daemon reads it; only what is not the default is said.
+
+    So a daemon that was not restarted after an upgrade still understands the plain question.
+    """
+    quoted = ",".join(f'"{name}"' for name in names)
+    flags = f'"names":[{quoted}],"width":{width or terminal_width()}'
+    if form:
+        flags += f',"{form}":true'
+    if wants_colour():
+        flags += ',"colour":true'
+    if ascii_only():
+        flags += ',"ascii":true'
+    return f'{{"type":"check",{flags}}}'.encode()

@@ -13,8 +13,14 @@ import msgspec
 
 from hpcdoctor.checks.affected import jobs_of
 from hpcdoctor.checks.judge import Judge
-from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, terminal_width, wants_colour
-from hpcdoctor.cli.check import from_daemon
+from hpcdoctor.cli.ask import (
+    NoDaemon,
+    SilentDaemon,
+    ascii_only,
+    terminal_width,
+    wants_colour,
+)
+from hpcdoctor.cli.check import FORMS, from_daemon
 from hpcdoctor.cli.parser import Parser, make_parser
 from hpcdoctor.definitions.command import declared
 from hpcdoctor.definitions.loader import load_definitions, load_settings
@@ -31,6 +37,7 @@ from hpcdoctor.prober.looking import encode
 from hpcdoctor.probes import kernel_log
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Shape
+from hpcdoctor.report.brief import brief
 from hpcdoctor.report.document import Source, report
 from hpcdoctor.report.text import render
 
@@ -91,9 +98,16 @@ def main(arguments: list[str], *, silent: str = "") -> int:
     )
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+    elif options.brief:
+        print(brief(whole))
     else:
-        width = terminal_width()
-        text = render(whole, width=width, colour=wants_colour(), verbose=options.verbose)
+        text = render(
+            whole,
+            width=terminal_width(),
+            colour=wants_colour(),
+            verbose=options.verbose,
+            ascii_only=ascii_only(),
+        )
         print(text, end="")
     return EXIT_CODE[whole.verdict]
 
@@ -117,6 +131,9 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="for scripts; schema hpcdoctor.check/1")
     parser.add_argument(
         "--verbose", action="store_true", help="name what is ok and what is not here, too"
+    )
+    parser.add_argument(
+        "--brief", action="store_true", help="one line, the same on every node with this trouble"
     )
     parser.add_argument("--here", action="store_true", help="look now, also where a daemon runs")
     parser.add_argument(
@@ -156,12 +173,16 @@ def _duration(parser: Parser, text: str | None) -> float | None:
 def _ask_daemon(options: argparse.Namespace) -> int | None:
     path = str(load_settings(options.config).control_socket)
     try:
-        return from_daemon(path, options.name, as_json=options.json, verbose=options.verbose)
+        return from_daemon(path, options.name, _form_of(options))
     except NoDaemon:
         return None
     except SilentDaemon as error:
         print(f"hpcdoctor: {error}; looking without it", file=sys.stderr)
         return None
+
+
+def _form_of(options: argparse.Namespace) -> str:
+    return next((form for form in FORMS if getattr(options, form)), "")
 
 
 def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:

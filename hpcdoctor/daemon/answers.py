@@ -1,6 +1,5 @@
 """What does the daemon answer to a person who asks how things stand?"""
 
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +21,12 @@ from hpcdoctor.daemon.orders import Orders
 from hpcdoctor.daemon.outlook import coming, would
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.definitions.mistake import did_you_mean
+from hpcdoctor.model.decision import Want
 from hpcdoctor.model.finding import EXIT_CODE, worst
 from hpcdoctor.model.text import visible
+from hpcdoctor.report.brief import brief
 from hpcdoctor.report.document import NodeLine, Report, node_line, report, stamp, summary_only
-from hpcdoctor.report.text import render
+from hpcdoctor.report.text import render, status
 
 
 class Answers:
@@ -69,12 +70,14 @@ class Answers:
         )
 
     def _node_line(self) -> NodeLine:
-        settings = self._pipeline.knowledge.settings
+        settings, shadow = self._pipeline.knowledge.settings, self._pipeline.decided.shadow
         return node_line(
             self._pipeline.node,
             mode=settings.mode.value,
             authority=settings.authority.value,
             notices=self._notices(),
+            coming=self._coming(),
+            would=would(shadow) if shadow.want is not Want.NONE else "",
         )
 
     def _check(self, question: Check, caller: Caller) -> Answer:
@@ -90,9 +93,15 @@ class Answers:
             whole = summary_only(whole)
         if question.json:
             text = msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+        elif question.brief:
+            text = brief(whole) + "\n"
         else:
             text = render(
-                whole, width=question.width, colour=question.colour, verbose=question.verbose
+                whole,
+                width=question.width,
+                colour=question.colour,
+                verbose=question.verbose,
+                ascii_only=question.ascii,
             )
             if caller.right < Right.DETAILS and whole.findings:
                 text += "\nEvidence, jobs and next steps are for root and the group hpcdoctor.\n"
@@ -116,37 +125,8 @@ class Answers:
                 "parts": self._parts(),
             }
             return Answer(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
-        return Answer(self._status_text(line, question.width))
-
-    def _status_text(self, line: NodeLine, width: int) -> str:
-        node = self._pipeline.node
-        items = [
-            ("node", f"{node.name}: {line.state} since {line.since}"),
-            ("because", line.because),
-            ("verdict", self._pipeline.judge.verdict().value),
-            ("mode", f"{line.mode}, authority {line.authority}"),
-        ]
-        if line.incident:
-            items.append(("incident", line.incident))
-        if line.quarantine:
-            items.append(("claim", line.quarantine))
-        if line.hold:
-            items.append(("held", line.hold))
-        items.append(("next", self._coming()))
-        for repair in node.repairs[-3:]:
-            by = f", ordered by {repair.by}" if repair.by else ""
-            ended = repair.result or "under way"
-            items.append(("repair", f"{repair.remediation} {stamp(repair.asked)}{by}: {ended}"))
-        if line.would_have_drained_total:
-            items.append(("shadow", f"would have drained {line.would_have_drained_total} times"))
-        items += [("", f"{name}: {value}") for name, value in self._parts().items()]
-        items += [("notice", notice) for notice in line.notices]
-        lines = []
-        for label, text in items:
-            lines += textwrap.wrap(
-                visible(text, 2000),
-                max(60, min(140, width)),
-                initial_indent=f"{label:<10}",
-                subsequent_indent=" " * 10,
-            )
-        return "\n".join(lines) + "\n"
+        parts = {name: str(value) for name, value in self._parts().items()}
+        now = stamp(self._pipeline.clock())
+        verdict = self._pipeline.judge.verdict()
+        name = self._pipeline.node.name
+        return Answer(status(name, line, verdict, now, parts, question.width))

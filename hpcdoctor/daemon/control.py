@@ -30,6 +30,8 @@ class Check(msgspec.Struct, frozen=True, tag="check", forbid_unknown_fields=True
     width: int = 80
     colour: bool = False
     verbose: bool = False
+    brief: bool = False  # one line
+    ascii: bool = False  # the terminal shows no other letters
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ def coming(node: Node, now: Instant, context: Context) -> str:
     """Say what will happen next, and when."""
     if node.state is State.REMEDIATING and (repair := current(node)) is not None:
         since = format_duration(now.seconds_since(repair.asked))
-        return f"{repair.remediation} is under way for {since}; then it is verified"
+        return f"{repair.remediation} has been under way for {since}; when it ends, it is verified"
     if node.pending is not None:
         return f"waiting for the answer to action {node.pending}"
     if node.releasing is not None and node.retry_at is not None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Value
 
+_LEFT_EMPTY = re.compile(r" ?\(\s*\)| +(?=[),;])")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
 
 REASON_BYTES = 199
@@ -40,8 +41,14 @@ def shown(value: Value) -> str:
 
 
 def fill(template: str, values: Mapping[str, Value]) -> str:
-    """Put the values into `{field}` places; what is not known reads "?"."""
-    return _FIELD.sub(lambda found: shown(values.get(found[1])), template)
+    """Put the values into `{field}` places; what is not known reads "?".
+
+    Brackets around an empty text go with it: "Disk sdc", not "Disk sdc ()".
+    """
+    text = _FIELD.sub(lambda found: shown(values.get(found[1])), template)
+    if any(values.get(name) == "" for name in _FIELD.findall(template)):
+        text = _LEFT_EMPTY.sub("", text)
+    return text
 
 
 def fields_of(template: str) -> list[str]:

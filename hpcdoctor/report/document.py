@@ -1,5 +1,6 @@
 """What does `hpcdoctor check --json` say? The documented shape, schema `hpcdoctor.check/1`."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,6 +15,7 @@ from hpcdoctor.model.node import Node
 from hpcdoctor.model.reading import Value
 
 SCHEMA = "hpcdoctor.check/1"
+REPAIRS_TOLD = 3
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,17 @@ class FindingLine(_Document, frozen=True, kw_only=True):
     acknowledged_by: str | None
     # Those that it concerns, the nearest first; null: not to be seen here, or not yours to see.
     jobs: list[AffectedJob] | None = None
+    label: str = ""  # what is wrong with the object in two words: "Xid79 off bus"
+
+
+class RepairLine(_Document, frozen=True, kw_only=True):
+    """One remediation that hpcdoctor began, whatever became of it."""
+
+    remediation: str
+    asked: str
+    by: str = ""  # the person who ordered it; "" for hpcdoctor itself
+    result: str = ""  # "" while it is under way
+    message: str = ""
 
 
 class NodeLine(_Document, frozen=True, kw_only=True):
@@ -72,6 +85,12 @@ class NodeLine(_Document, frozen=True, kw_only=True):
     probation_until: str | None = None
     would_have_drained_total: int = 0
     notices: list[str] = []  # about hpcdoctor itself: what is not as it should be
+    next: str = ""  # what hpcdoctor does next, and when
+    would: str = ""  # what rules in shadow ask for; "" where they ask for nothing
+    repairs: list[RepairLine] = []  # the last ones, the latest last
+    held_by: str | None = None
+    held_why: str = ""
+    held_until: str | None = None  # null: until somebody lifts it
 
 
 # Who looked: the daemon; the command itself, once; or nobody: a recorded machine, a log file.
@@ -105,9 +124,7 @@ def report(
     jobs: list[JobHere] | None = None,
 ) -> Report:
     """Put it together: the worst and oldest finding first, those that another explains last."""
-    ordered = sorted(
-        findings, key=lambda f: (f.caused_by is not None, -RANK[f.verdict], f.since.wall, f.key)
-    )
+    ordered = in_order(findings)
     return Report(
         schema=SCHEMA,
         node=node,
@@ -121,7 +138,31 @@ def report(
     )
 
 
-def node_line(node: Node, *, mode: str, authority: str, notices: list[str]) -> NodeLine:
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return what to look at first, first: roots, the worst, this node's own, what explains most.
+
+    What a person has acknowledged comes after what nobody knows of; the oldest wins a tie.
+    """
+    every = list(findings)
+    explained = Counter(finding.caused_by for finding in every)
+    return sorted(
+        every,
+        key=lambda f: (
+            f.caused_by is not None,
+            f.acknowledged_by is not None,
+            -RANK[f.verdict],
+            list(Cause).index(f.cause),
+            -explained[f.key],
+            f.since.wall,
+            f.key,
+        ),
+    )
+
+
+def node_line(
+    node: Node, *, mode: str, authority: str, notices: list[str], coming: str = "", would: str = ""
+) -> NodeLine:
+    """Return where the node stands; `coming` and `would` are the daemon's outlook."""
     hold, quarantine = node.hold, node.quarantine
     until = f" until {stamp(hold.until)}" if hold and hold.until else ""
     return NodeLine(
@@ -137,6 +178,21 @@ def node_line(node: Node, *, mode: str, authority: str, notices: list[str]) -> N
         probation_until=stamp(node.probation_until) if node.probation_until else None,
         would_have_drained_total=node.would_have_drained,
         notices=notices,
+        held_by=hold.who if hold else None,
+        held_why=hold.why if hold else "",
+        held_until=stamp(hold.until) if hold and hold.until else None,
+        next=coming,
+        would=would,
+        repairs=[
+            RepairLine(
+                remediation=repair.remediation,
+                asked=stamp(repair.asked),
+                by=repair.by,
+                result=repair.result,
+                message=repair.message,
+            )
+            for repair in node.repairs[-REPAIRS_TOLD:]
+        ],
     )
 
 
@@ -187,4 +243,5 @@ def _finding(finding: Finding) -> FindingLine:
         last_seen=stamp(finding.last_seen) if finding.last_seen else None,
         acknowledged_by=finding.acknowledged_by,
         jobs=finding.jobs,
+        label=finding.label,
     )

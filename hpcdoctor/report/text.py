@@ -1,138 +1,186 @@
 """How does a report read at 3 a.m. on a serial console? 80 columns, no colour needed."""
 
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 
-from hpcdoctor.model.finding import Verdict, finding_key
-from hpcdoctor.model.quantity import format_duration
-from hpcdoctor.model.text import visible
+from hpcdoctor.model.finding import Verdict
 from hpcdoctor.report.document import CheckLine, EvidenceLine, FindingLine, NodeLine, Report
+from hpcdoctor.report.page import Page
+from hpcdoctor.report.roots import Explained, alike, key_of, roots_of
+from hpcdoctor.report.when import clock, day_and_clock, for_how_long, since, until
+from hpcdoctor.report.width import fitted
 
-NARROWEST, WIDEST = 60, 140
-MARGIN = 10
-LONGEST_NAME = 40
-COLOURS = {"critical": "31;1", "warning": "33", "unknown": "35", "ok": "32"}
+LONGEST_NAME = 30
 FILES = ("recording", "log")  # sources that have no clock of their own
+SEEN_BY = {
+    "daemon": "by the daemon",
+    "probes": "no daemon",
+    "recording": "recording, judged",
+    "log": "log file, judged",
+}
 EVIDENCE_SHOWN = 3  # the first, and the latest
+ALIKE_SHOWN = 8
+SYMPTOMS_SHOWN = 5
+JOBS_SHOWN = 8
 SHOWN_IN_FULL = 30  # checks; more of them are counted, and named with --verbose
 NOT_PRESENT = "not present: "
 SECOND = "needs a second reading"
+MORE = "--verbose names every check; `hpcdoctor explain NAME` says more of one in [brackets]"
 
 
-def render(report: Report, *, width: int = 80, colour: bool = False, verbose: bool = False) -> str:
-    """Return the whole text, newline at its end; `verbose` names what is fine or not here too."""
-    page = _Page(max(NARROWEST, min(WIDEST, width)), colour)
-    name = visible(report.node, LONGEST_NAME)[: page.width - 45]
-    page.line(f"hpcdoctor check   {name}   {_clock(report.time, date=True)} UTC")
-    page.line(f"{page.verdict(report.verdict, MARGIN - 1)} {_counts(report)}")
-    for root, explained in _folded(report.findings):
-        page.blank()
-        _finding(page, root, explained, report)
+def render(
+    report: Report,
+    *,
+    width: int = 80,
+    colour: bool = False,
+    verbose: bool = False,
+    ascii_only: bool = False,
+) -> str:
+    """Return the whole text, newline at its end; `verbose` leaves out nothing."""
+    page = Page(width, colour=colour, ascii_only=ascii_only)
+    roots, explained = roots_of(report)
+    groups = alike(roots, explained)
+    told = _head(page, report, groups)
+    for group in groups:
+        if not told:
+            page.blank()
+            page.titled(group[0].verdict, _titled(group[0]))
+        _problem(page, group, explained, report, verbose=verbose)
     if report.daemon is not None:
         page.blank()
         _node(page, report.daemon, report.time)
     _checks(page, report, verbose=verbose)
-    return "\n".join(page.lines) + "\n"
+    return page.text
 
 
-class _Page:
-    """Lines of one width."""
+def status(
+    node: str, line: NodeLine, verdict: Verdict, now: str, parts: dict[str, str], width: int
+) -> str:
+    """Return the page of `hpcdoctor status`; `parts` are hpcdoctor's own."""
+    page = Page(width)
+    page.item("status", f"{node}: {verdict.value}; {day_and_clock(now)} UTC")
+    _node(page, line, now)
+    if line.incident:
+        page.item("incident", line.incident)
+    label = "hpcdoctor"
+    for name, value in parts.items():
+        page.item(label, f"{name}: {value}", hang=2)
+        label = ""
+    return page.text
 
-    def __init__(self, width: int, colour: bool) -> None:
-        self.width = width
-        self.colour = colour
-        self.lines: list[str] = []
 
-    def blank(self) -> None:
-        self.lines.append("")
+def _head(page: Page, report: Report, groups: list[list[FindingLine]]) -> bool:
+    """The verdict in one line with the root cause in words; who looked when, and the counts.
 
-    def line(self, text: str) -> None:
-        self.lines.append(text.rstrip())
+    Return True where that line said of the only problem all that its own title would say.
+    """
+    before = f"{fitted(page.safe(report.node), LONGEST_NAME)}: "
+    text, after = _in_a_word(report), ""
+    if groups:
+        text = groups[0][0].summary
+        others = len(groups) - 1
+        after = f"; {others} more" if others else ""
+        if not others:
+            text = _titled(groups[0][0])
+    whole = page.headline(report.verdict, before, text, after)
+    page.item("", f"{_seen(report)}; {_counts(report)}")
+    if report.jobs:
+        shown = ", ".join(report.jobs[:JOBS_SHOWN])
+        more = len(report.jobs) - JOBS_SHOWN
+        page.item("jobs", f"{shown} and {more} more" if more > 0 else shown)
+    elif report.jobs is not None and groups and not _in_use(report):
+        page.item("jobs", "none on this node, as cgroups tell")
+    return whole and len(groups) == 1 and groups[0][0].verdict is report.verdict
 
-    def item(self, label: str, text: str, *, hang: int = 0) -> None:
-        """A label in the margin, and the text beside it; further lines `hang` more to the right."""
-        wrapped = textwrap.wrap(
-            visible(text, 2000),
-            self.width - MARGIN,
-            subsequent_indent=" " * hang,
-            break_on_hyphens=False,
-        ) or [""]
-        self.line(f"{label:<{MARGIN - 1}} {wrapped[0]}")
-        for more in wrapped[1:]:
-            self.line(" " * MARGIN + more)
 
-    def groups(self, title: str, groups: dict[str, list[str]]) -> None:
-        """Under a title, each reason once, and below it the checks that it holds for."""
-        if not groups:
-            return
-        self.blank()
-        self.line(title)
-        for reason, names in groups.items():
-            self.item("", reason)
-            for line in textwrap.wrap(
-                ", ".join(names), self.width - MARGIN - 2, break_on_hyphens=False
-            ):
-                self.line(" " * (MARGIN + 2) + line)
+def _seen(report: Report) -> str:
+    """Say who looked, and when: which of a file is not when it was written."""
+    moment = f"{day_and_clock(report.time)} UTC"
+    who = SEEN_BY[report.source]
+    return f"{who} {moment}" if report.source in FILES else f"{moment}, {who}"
 
-    def verdict(self, verdict: Verdict, width: int = 0) -> str:
-        text = f"{verdict.value.upper():<{width}}"
-        return f"\x1b[{COLOURS[verdict.value]}m{text}\x1b[0m" if self.colour else text
+
+def _in_a_word(report: Report) -> str:
+    """Say what there is to say where nothing was found."""
+    unknown = [check for check in report.checks if check.verdict is Verdict.UNKNOWN]
+    fine = sum(check.verdict is Verdict.OK for check in report.checks)
+    if unknown:
+        return f"{len(unknown)} of {_counted(len(unknown) + fine)} could not be measured"
+    if not fine:
+        return "nothing could be judged here"
+    state = report.daemon.state if report.daemon is not None else "healthy"
+    said = f"nothing is wrong in {_counted(fine)}"
+    return said if state == "healthy" else f"{said}, but the node is {_words(state)}"
 
 
 def _counts(report: Report) -> str:
     judged = [check.verdict for check in report.checks if isinstance(check.verdict, Verdict)]
-    if not judged:
-        return f"nothing could be judged here: {len(report.checks)} skipped"
     parts = []
     for verdict in (Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING, Verdict.OK):
         if number := judged.count(verdict):
             parts.append(f"{number} {verdict.value}")
     if skipped := len(report.checks) - len(judged):
         parts.append(f"{skipped} skipped")
-    return f"of {_counted(len(report.checks))}: {', '.join(parts)}"
+    return ", ".join(parts) or "no check"
 
 
-def _folded(findings: list[FindingLine]) -> list[tuple[FindingLine, list[FindingLine]]]:
-    """Return every root with what it explains; what explains nothing known stands for itself."""
-    keys = {finding_key(finding.check, finding.subject) for finding in findings}
-    roots = [finding for finding in findings if finding.caused_by not in keys]
-    return [
-        (root, [f for f in findings if f.caused_by == finding_key(root.check, root.subject)])
-        for root in roots
-    ]
+def _titled(finding: FindingLine) -> str:
+    return f"{finding.summary} [{finding.check}]"
 
 
-def _finding(
-    page: _Page, finding: FindingLine, explained: list[FindingLine], report: Report
+def _problem(
+    page: Page,
+    group: list[FindingLine],
+    explained: Explained,
+    report: Report,
+    *,
+    verbose: bool,
 ) -> None:
-    page.line(f"{page.verdict(finding.verdict, MARGIN - 1)} {visible(finding.check)}")
-    page.item("", finding.summary)
+    """One thing that is wrong, or several of which one check says the same."""
+    finding, *others = group
     if finding.caused_by:  # by one that this report does not have
         page.item("caused by", finding.caused_by)
-    for number, symptom in enumerate(explained):
-        text = f"{symptom.check} ({symptom.verdict.value}): {symptom.summary}"
-        page.item("" if number else "explains", text, hang=2)
-    if since := _since(finding, report):
-        page.item("seen" if report.source in FILES else "since", since)
-    _evidence(page, finding, report)
+    if words := _since(finding, report):
+        page.item("seen" if report.source in FILES else "since", words)
+    jobs = list(dict.fromkeys(job for each in group for job in each.jobs))
+    if jobs:
+        page.item("of job" if len(jobs) == 1 else "of jobs", ", ".join(jobs[:JOBS_SHOWN]))
+    _others(page, others, report, verbose=verbose)
+    _symptoms(page, explained.get(key_of(finding), []), verbose=verbose)
+    _evidence(page, finding, report, verbose=verbose)
     if finding.acknowledged_by:
         page.item("known to", finding.acknowledged_by)
     if finding.why:
         page.item("why", finding.why)
-    for number, next_step in enumerate(finding.next_steps, start=1):
-        _next_step(page, "next" if number == 1 else "", f"{number}. {next_step}")
+    label = "next"
+    if others and finding.next_steps and finding.object:
+        page.item(label, f"for {finding.object}; the others alike:")
+        label = ""
+    for number, step in enumerate(finding.next_steps, start=1):
+        page.step(label, number, step)
+        label = ""
 
 
-def _next_step(page: _Page, label: str, text: str) -> None:
-    """Keep a command in one piece where that is possible: it is there to be copied."""
-    words, colon, command = text.partition(": ")
-    if colon and len(text) > page.width - MARGIN:
-        page.item(label, words + ":", hang=3)
-        page.item("", "   " + command, hang=3)
-    else:
-        page.item(label, text, hang=3)
+def _others(page: Page, others: list[FindingLine], report: Report, *, verbose: bool) -> None:
+    shown = others if verbose else others[:ALIKE_SHOWN]
+    label = "also"
+    for finding in shown:
+        page.one_line(label, f"{_stamp_of(finding, report)}{finding.summary}")
+        label = ""
+    if hidden := others[len(shown) :]:
+        names = ", ".join(finding.object or "?" for finding in hidden)
+        page.one_line("", f"and {len(hidden)} more: {names}")
+
+
+def _symptoms(page: Page, symptoms: list[FindingLine], *, verbose: bool) -> None:
+    shown = symptoms if verbose else symptoms[:SYMPTOMS_SHOWN]
+    label = "explains"
+    for symptom in shown:
+        page.item(label, f"{symptom.verdict.value}: {symptom.summary} [{symptom.check}]", hang=2)
+        label = ""
+    if hidden := symptoms[len(shown) :]:
+        names = ", ".join(dict.fromkeys(symptom.check for symptom in hidden))
+        page.one_line("", f"and {len(hidden)} more: {names}")
 
 
 def _since(finding: FindingLine, report: Report) -> str:
@@ -140,60 +188,106 @@ def _since(finding: FindingLine, report: Report) -> str:
     times = f"{finding.count} times" if finding.count > 1 else ""
     if report.source in FILES:
         return times
-    ago = _ago(finding.since, report.time)
-    words = f"{_clock(finding.since, date=True)} UTC ({ago} ago)"
-    if report.source == "probes" and ago == "0 s":
-        words = "this look, now"
-    return f"{words}, {times}" if times else words
+    words = since(finding.since, report.time)
+    if report.source == "probes" and for_how_long(finding.since, report.time) == "0 s":
+        words = "this look; when it began is not known without the daemon"
+    if times and finding.last_seen and finding.last_seen != finding.since:
+        times += f", the last at {clock(finding.last_seen, report.time)}"
+    return f"{words}; {times}" if times else words
 
 
-def _evidence(page: _Page, finding: FindingLine, report: Report) -> None:
+def _evidence(page: Page, finding: FindingLine, report: Report, *, verbose: bool) -> None:
     """Show the first that was seen and the latest; the others are in the JSON."""
     every = finding.evidence
-    kept = every if len(every) <= EVIDENCE_SHOWN else [every[0], *every[1 - EVIDENCE_SHOWN :]]
+    kept = every
+    if len(every) > EVIDENCE_SHOWN and not verbose:
+        kept = [every[0], *every[1 - EVIDENCE_SHOWN :]]
     left_out = finding.count - len(kept) if finding.count > 1 else len(every) - len(kept)
+    label = "evidence"
     for number, evidence in enumerate(kept):
         if number == 1 and left_out > 0:
             page.item("", f"... {left_out} more ...")
-        stamp = _stamp(evidence, report)
-        page.item("" if number else "evidence", f"{stamp}{evidence.text}", hang=2)
+        page.item(label, f"{_stamp(evidence, report)}{evidence.text}", hang=2)
+        label = ""
+
+
+def _stamp_of(finding: FindingLine, report: Report) -> str:
+    if report.source in FILES:
+        return _stamp(finding.evidence[0], report) if finding.evidence else ""
+    return f"{clock(finding.since, report.time)} "
 
 
 def _stamp(evidence: EvidenceLine, report: Report) -> str:
     """Return when it was; of a line of the kernel log in a file, by the log's own clock."""
     if report.source not in FILES:
-        return f"{_clock(evidence.taken)}  "
+        return f"{clock(evidence.taken, report.time)} "
     seconds = evidence.values.get("boottime_seconds")
     return f"[{seconds:.6f}]  " if isinstance(seconds, (int, float)) else ""
 
 
-def _node(page: _Page, node: NodeLine, now: str) -> None:
-    page.item("node", f"{node.state} since {_clock(node.since, date=True)} UTC: {node.because}")
-    page.item("mode", f"{node.mode}, authority {node.authority}")
-    if node.quarantine:
-        since = _ago(node.quarantine_since or now, now)
-        page.item("claim", f"{node.quarantine} (for {since})")
-    if node.hold:
-        page.item("held", node.hold)
+def _in_use(report: Report) -> bool:
+    """Tell whether the scheduler says that jobs run here, whatever the cgroups tell."""
+    return report.daemon is not None and report.daemon.state == "draining"
+
+
+def _node(page: Page, node: NodeLine, now: str) -> None:
+    """What hpcdoctor makes of it: where the node stands, what was done, and what comes then."""
+    words = f"{_words(node.state)} since {since(node.since, now)}"
     if node.probation_until:
-        page.item("probation", f"until {_clock(node.probation_until, date=True)} UTC")
-    if node.would_have_drained_total:
-        times = "once" if node.would_have_drained_total == 1 else ""
+        words += f", until {clock(node.probation_until, now)}"
+    because = _because(node)
+    page.item("node", f"{words}: {because}" if because else words)
+    if node.held_by:
+        until_when = f" until {until(node.held_until, now)}" if node.held_until else ""
+        page.item("held", f"by {node.held_by}{until_when}: {node.held_why}")
+    label = "did"
+    if node.quarantine:
+        when = since(node.quarantine_since or now, now)
+        page.item(label, f"drained the node at {when} ago: {node.quarantine}", hang=2)
+        label = ""
+    for repair in node.repairs:
+        if not repair.result:
+            continue  # under way, which `then` tells
+        by = f", ordered by {repair.by}" if repair.by else ""
+        why = f": {repair.message}" if repair.message and repair.result != "done" else ""
         page.item(
-            "shadow", f"would have drained {times or f'{node.would_have_drained_total} times'}"
+            label,
+            f"{repair.remediation} at {clock(repair.asked, now)}{by}: {_words(repair.result)}{why}",
+            hang=2,
         )
+        label = ""
+    if node.next and node.next != "nothing to do":
+        page.item("then", node.next, hang=2)
+    page.item("mode", f"{node.mode}, authority {node.authority}{_shadow(node)}", hang=2)
+    if node.would:
+        page.item("would", node.would, hang=2)
     for notice in node.notices:
-        page.item("notice", notice)
+        page.item("notice", notice, hang=2)
 
 
-def _checks(page: _Page, report: Report, *, verbose: bool) -> None:
-    """What could not be measured and why; what was looked at; what is not on this machine."""
-    checks = report.checks
-    unknown = [check for check in checks if check.verdict is Verdict.UNKNOWN]
-    page.groups("Could not be measured", _by_reason((c.reason, c) for c in unknown))
-    fine = [check.check for check in checks if check.verdict is Verdict.OK]
+def _because(node: NodeLine) -> str:
+    """Return the reason of the state, less what another line of the page tells in full."""
+    if node.would and node.because.startswith("mode is shadow"):
+        return ""
+    if node.held_by and node.because == f"held by {node.held_by}: {node.held_why}":
+        return "it is held"
+    return node.because.replace(f"drained as {node.quarantine}; ", "")
+
+
+def _shadow(node: NodeLine) -> str:
+    number = node.would_have_drained_total
+    if not number:
+        return ""
+    return f"; would have drained {'once' if number == 1 else f'{number} times'} so far"
+
+
+def _checks(page: Page, report: Report, *, verbose: bool) -> None:
+    """What could not be measured and why; what was skipped; what is not on this machine."""
+    found = {finding.check for finding in report.findings}
+    unknown = [c for c in report.checks if c.verdict is Verdict.UNKNOWN and c.check not in found]
+    fine = [check.check for check in report.checks if check.verdict is Verdict.OK]
     absent, skipped = [], []
-    for check in checks:
+    for check in report.checks:
         if not isinstance(check.skipped, str):
             continue
         if check.skipped.startswith(NOT_PRESENT):
@@ -203,26 +297,38 @@ def _checks(page: _Page, report: Report, *, verbose: bool) -> None:
         if reason == SECOND and report.source == "probes":
             reason += ": `hpcdoctor check --apart 10s` looks twice"
         skipped.append((reason, check))
-    if verbose or len(checks) <= SHOWN_IN_FULL:
-        if fine:
-            page.blank()
-            page.line("Checked and ok")
-            page.item("", ", ".join(fine))
-        page.groups("Skipped", _by_reason(skipped))
-        page.groups("Skipped: not on this machine", _by_reason(absent))
-        return
     page.blank()
-    if fine:
-        page.item("ok", _counted(len(fine)))
-    for number, (reason, group) in enumerate(_largest_first(skipped)):
-        page.item("" if number else "skipped", f"{_counted(len(group))}: {reason}", hang=2)
-    for number, (reason, group) in enumerate(_largest_first(absent)):
-        page.item("" if number else "not here", f"{_counted(len(group))}: {reason}", hang=2)
-    page.item("", "`hpcdoctor check --verbose` names them")
+    label = "unknown"
+    for reason, names in _by_reason((check.reason, check) for check in unknown).items():
+        page.item(label, f"{', '.join(names)}: {reason}", hang=2)
+        label = ""
+    if verbose or len(report.checks) <= SHOWN_IN_FULL:
+        if fine:
+            page.item("ok", ", ".join(fine))
+        for title, group in (("skipped", skipped), ("not here", absent)):
+            label = title
+            for reason, names in _largest_first(group):
+                page.item(label, f"{reason}: {', '.join(names)}", hang=2)
+                label = ""
+    else:
+        label = "skipped"
+        for reason, names in _largest_first(skipped):
+            page.item(label, f"{_counted(len(names))}: {reason}", hang=2)
+            label = ""
+        if absent:
+            look = "looks" if len(absent) == 1 else "look"
+            page.item("not here", f"{_counted(len(absent))} {look} at what this machine lacks")
+        page.item("more", MORE if report.findings else MORE.partition(";")[0])
+    if page.lines[-1] == "":
+        page.lines.pop()
 
 
 def _counted(number: int) -> str:
     return "1 check" if number == 1 else f"{number} checks"
+
+
+def _words(state: str) -> str:
+    return "on probation" if state == "probation" else state.replace("_", " ")
 
 
 def _largest_first(checks: Iterable[tuple[str, CheckLine]]) -> list[tuple[str, list[str]]]:
@@ -234,15 +340,3 @@ def _by_reason(checks: Iterable[tuple[str, CheckLine]]) -> dict[str, list[str]]:
     for reason, check in checks:
         groups[reason or "no reason is known"].append(check.check)
     return groups
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _clock(text: str, *, date: bool = False) -> str:
-    return _moment(text).strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
-
-
-def _ago(since: str, now: str) -> str:
-    return format_duration(max(0.0, (_moment(now) - _moment(since)).total_seconds()))

@@ -61,13 +61,13 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> Any:
 # --- the daemon answers
 
 
-@pytest.mark.parametrize("arguments", [[], ["--json"]])
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--brief"], ["--verbose"]])
 def test_asking_the_daemon_imports_next_to_nothing(tmp_path: Path, arguments: list[str]) -> None:
     path = tmp_path / "control.sock"
     with StandIn(path, b"2\nCRITICAL gpu-lost\n") as daemon:
         done = subprocess.run(
             [sys.executable, "-S", "-c", STARTUP, str(path), *arguments],
-            env={"PYTHONPATH": str(Path(ask.__file__).parents[2])},
+            env={"PYTHONPATH": str(Path(ask.__file__).parents[2]), "LANG": "C.UTF-8"},
             capture_output=True,
             text=True,
             timeout=60,
@@ -86,7 +86,9 @@ def test_asking_the_daemon_imports_next_to_nothing(tmp_path: Path, arguments: li
     }
     question = json.loads(daemon.questions[0])
     assert question["type"] == "check"
-    assert question["json"] is bool(arguments)
+    assert {name for name, value in question.items() if value is True} == {
+        name.removeprefix("--") for name in arguments
+    }
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_a_daemon_that_does_not_answer_is_told_of_and_done_without(
     with StandIn(socket_of(site), answer):
         assert main(["check", "--config", str(site), "clock-source"]) in (0, 1, 2, 3)
     said = capsys.readouterr()
-    assert "hpcdoctor check   n7" in said.out
+    assert "OK        n7: " in said.out
     assert said.err.count("\n") == 1
     assert said.err.endswith("looking without it\n")
 

@@ -37,6 +37,8 @@ removed, and none changes its meaning. Moments are RFC 3339 in UTC.
   neither root nor in the group hpcdoctor.
   Of a recorded machine or a log, `since` and `taken` are the moment of the look
   unless the record says its own time; `values.boottime_seconds` has the log's own clock.
+- `daemon.next` says what hpcdoctor does next, `daemon.would` what rules in shadow ask for (empty:
+  nothing), `daemon.repairs` which remediations it has begun lately. These are sentences for people.
 
 ## Example
 
@@ -79,6 +81,7 @@ device", "reason": "not present: the kernel knows no InfiniBand or RDMA device",
       "count": 1,
       "last_seen": "2026-11-21T04:52:20Z",
       "acknowledged_by": null,
+      "label": "Xid79 off bus",
       "jobs": [
         {"job": "4711", "scheduler": "slurm", "on": "gpu", "user": "anna", "user_id": 1000, \
 "ended": false}
