@@ -1,11 +1,14 @@
 """How is a finding worded, from the check's texts and the values that were seen?"""
 
+import re
 from collections.abc import Mapping
 
 from hpcdoctor.checks.compiled import CompiledCheck, Level
 from hpcdoctor.model.finding import Evidence, Finding, Verdict
 from hpcdoctor.model.reading import Value
 from hpcdoctor.model.text import fill, shown, visible
+
+_ACTIVE = re.compile(r"[`$;|&<>\\\n]")
 
 
 def make_finding(
@@ -33,8 +36,20 @@ def make_finding(
         last_seen=evidence.taken,
         evidence=[evidence],
         why=" ".join(definition.why.split()),
-        next_steps=[fill(step, values) for step in definition.next_steps] if level else [],
+        next_steps=[fill(step, inert(values)) for step in definition.next_steps] if level else [],
     )
+
+
+def inert(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values so that a command with them in it does nothing but what it says.
+
+    Next steps are copied into a root shell, and a cgroup's name may be `$(...)`. In its place
+    stands "?", which a shell takes for any one character, so that a path is still found.
+    """
+    return {
+        name: _ACTIVE.sub("?", value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def evidence_text(level: Level | None, values: Mapping[str, Value], summary: str) -> str:

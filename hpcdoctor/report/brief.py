@@ -3,7 +3,7 @@
 Without times, numbers that were measured, or the node's name: `clush -b` and `dshbak -c` fold it.
 """
 
-from hpcdoctor.model.finding import Cause, Verdict
+from hpcdoctor.model.finding import RANK, Cause, Verdict
 from hpcdoctor.report.document import FindingLine, Report
 from hpcdoctor.report.roots import roots_of
 from hpcdoctor.report.width import harmless
@@ -15,10 +15,11 @@ LONGEST_OBJECT = 40
 
 def brief(report: Report) -> str:
     """Return the line without its end: "CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining"."""
-    parts = _problems(roots_of(report)[0])
-    if not parts:
-        parts = [_without_findings(report)]
-    elif len(parts) > MOST_NAMED:
+    roots = roots_of(report)[0]
+    parts = _problems(roots, report.verdict)
+    if not any(finding.verdict is report.verdict for finding in roots):
+        parts.insert(0, _without_findings(report))
+    if len(parts) > MOST_NAMED:
         parts = [*parts[:MOST_NAMED], f"{len(parts) - MOST_NAMED} more"]
     if report.daemon is not None:
         if report.daemon.state != "healthy":
@@ -28,14 +29,12 @@ def brief(report: Report) -> str:
     return f"{report.verdict.value.upper()}: {'; '.join(parts)}"
 
 
-def _problems(roots: list[FindingLine]) -> list[str]:
+def _problems(roots: list[FindingLine], worst: Verdict) -> list[str]:
     """Return each check once with its objects, in an order that no moment decides."""
     grouped: dict[tuple[str, Verdict], list[FindingLine]] = {}
     for finding in roots:
         grouped.setdefault((finding.check, finding.verdict), []).append(finding)
-    order = [Verdict.CRITICAL, Verdict.UNKNOWN, Verdict.WARNING]
-    names = sorted(grouped, key=lambda name: (order.index(name[1]), name[0]))
-    worst = names[0][1] if names else None
+    names = sorted(grouped, key=lambda name: (-RANK[name[1]], name[0]))
     parts = []
     for check, verdict in names:
         findings = grouped[check, verdict]
@@ -59,7 +58,7 @@ def _objects(findings: list[FindingLine]) -> str:
 
 def _without_findings(report: Report) -> str:
     unknown = sorted(line.check for line in report.checks if line.verdict is Verdict.UNKNOWN)
-    if unknown:
+    if unknown and report.verdict is Verdict.UNKNOWN:
         more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
         return f"could not measure {', '.join(unknown[:MOST_NAMED])}{more}"
     if report.verdict is Verdict.OK:

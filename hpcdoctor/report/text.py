@@ -82,6 +82,8 @@ def _head(page: Page, report: Report, groups: list[list[FindingLine]]) -> bool:
         after = f"; {others} more" if others else ""
         if not others:
             text = _titled(groups[0][0])
+        if report.verdict is Verdict.UNKNOWN and groups[0][0].verdict is Verdict.WARNING:
+            text, after = _in_a_word(report), f"; {others + 1} more"
     whole = page.headline(report.verdict, before, text, after)
     page.item("", f"{_seen(report)}; {_counts(report)}")
     if report.jobs:

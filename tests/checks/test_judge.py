@@ -7,6 +7,7 @@ import pytest
 
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check
 from hpcdoctor.checks.judge import Judge
+from hpcdoctor.checks.wording import inert
 from hpcdoctor.definitions.check import Check
 from hpcdoctor.definitions.convert import convert
 from hpcdoctor.definitions.loader import Defined
@@ -311,3 +312,8 @@ def test_text_from_the_machine_cannot_move_a_cursor() -> None:
     (finding,) = ward.judge.findings.values()
     for text in (finding.summary, finding.object, finding.key, finding.evidence[0].text):
         assert text.isprintable()
+
+
+def test_a_value_in_a_command_to_copy_runs_nothing() -> None:
+    hostile = inert({"mount_point": "/tmp/$(reboot);`id`|a&b", "count": 3})
+    assert hostile == {"mount_point": "/tmp/?(reboot)??id??a?b", "count": 3}
