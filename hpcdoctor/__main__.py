@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "check": "what is wrong with this machine, and what to do about it",
+    "watch": "the same as check, again and again, in place",
     "status": "where the node stands, and what happens next",
     "explain": "what a check, rule, remediation or Xid means, and where each key comes from",
     "settings": "which settings hold here, and which line says so",

@@ -74,9 +74,9 @@ def print_refusal(text: bytes) -> None:
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal, or 80 where there is none."""
+    """Return the columns of the terminal, or 80 where there is none or it does not say."""
     try:
-        return os.get_terminal_size(1).columns
+        return os.get_terminal_size(1).columns or 80
     except OSError:
         return 80
 

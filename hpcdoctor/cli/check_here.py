@@ -185,13 +185,19 @@ def _form_of(options: argparse.Namespace) -> str:
     return next((form for form in FORMS if getattr(options, form)), "")
 
 
-def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
-    """Look once; with --apart twice, so that what compares two looks has an answer."""
+def visitor(knowledge: Knowledge) -> Host:
+    """Return this machine, as one sees it who is not the prober and does not stay."""
     host = Host.this_machine()
     host.visiting = True
     host.extra_mounts = mounts_of(knowledge.profile)
     host.profile = knowledge.profile
     host.commands = declared(knowledge.commands)
+    return host
+
+
+def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
+    """Look once; with --apart twice, so that what compares two looks has an answer."""
+    host = visitor(knowledge)
     judge = Judge(knowledge.checks, knowledge.profile, patient=False)
     probes = sorted({JOBS} | {check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:
