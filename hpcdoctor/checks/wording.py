@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hpcdoctor.checks.compiled import CompiledCheck, Level
 from hpcdoctor.model.finding import Evidence, Finding, Verdict
 from hpcdoctor.model.reading import Value
-from hpcdoctor.model.text import fill, shown, visible
+from hpcdoctor.model.text import fields_of, fill, shown, visible
 
 _ACTIVE = re.compile(r"[`$;|&<>\\\n]")
 
@@ -36,8 +36,19 @@ def make_finding(
         last_seen=evidence.taken,
         evidence=[evidence],
         why=" ".join(definition.why.split()),
-        next_steps=[fill(step, inert(values)) for step in definition.next_steps] if level else [],
+        next_steps=_next_steps(definition.next_steps, values) if level else [],
     )
+
+
+def _next_steps(steps: list[str], values: Mapping[str, Value]) -> list[str]:
+    """Fill them in; one that is about nothing but what is not known here is left out."""
+    safe = inert(values)
+    return [
+        fill(step, safe)
+        for step in steps
+        if (names := fields_of(step)) == []
+        or any(safe.get(name) not in ("", None) for name in names)
+    ]
 
 
 def inert(values: Mapping[str, Value]) -> dict[str, Value]:

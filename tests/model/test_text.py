@@ -32,6 +32,12 @@ def test_places_are_filled_and_what_is_not_known_reads_as_a_question() -> None:
     assert fields_of(text) == ["a", "b", "c", "d", "e", "xid.f", "gone"]
 
 
+def test_brackets_around_nothing_go_with_it() -> None:
+    values = {"name": "sdc", "model": "", "kind": "timeout"}
+    assert fill("Disk {name} ({model}) is off", values) == "Disk sdc is off"
+    assert fill("trouble ({kind}, {model})", values) == "trouble (timeout)"
+
+
 def test_a_value_is_filled_in_once_and_never_again() -> None:
     assert fill("{a}", {"a": "{b}", "b": "secret"}) == "{b}"
 
