@@ -37,9 +37,7 @@ from hpcdoctor.prober.looking import encode
 from hpcdoctor.probes import kernel_log
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Shape
-from hpcdoctor.report.brief import brief
 from hpcdoctor.report.document import Source, report
-from hpcdoctor.report.text import render
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 JOBS = "jobs"  # the probe, of which no check is needed
@@ -99,8 +97,12 @@ def main(arguments: list[str], *, silent: str = "") -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
     elif options.brief:
+        from hpcdoctor.report.brief import brief  # what is not printed is not imported
+
         print(brief(whole))
     else:
+        from hpcdoctor.report.text import render
+
         text = render(
             whole,
             width=terminal_width(),
