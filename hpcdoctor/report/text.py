@@ -209,7 +209,9 @@ def _evidence(page: Page, finding: FindingLine, report: Report, *, verbose: bool
     for number, evidence in enumerate(kept):
         if number == 1 and left_out > 0:
             page.item("", f"... {left_out} more ...")
-        page.item(label, f"{_stamp(evidence, report)}{evidence.text}", hang=2)
+        same = number > 0 and evidence.text == kept[number - 1].text
+        said = "the same" if same else evidence.text
+        page.item(label, f"{_stamp(evidence, report)}{said}", hang=2)
         label = ""
 
 

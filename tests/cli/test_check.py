@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hpcdoctor.__main__ import main
 from hpcdoctor.cli import ask
+from hpcdoctor.cli.check import question
 from hpcdoctor.report.pages.check_json import json_schema
 from tests.conftest import NODES
 from tests.doubles.daemon import StandIn
@@ -456,3 +457,25 @@ def test_of_this_machine_every_check_ends_in_a_verdict_or_a_reason(
     for line in document["checks"]:
         assert ("verdict" in line) != ("skipped" in line)
         assert line["reason"] or line["verdict"] == "ok"
+
+
+def test_one_line_for_many_nodes_has_neither_name_nor_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "n017.log"
+    log.write_text(XID)
+    assert main(["check", "--brief", "--kernel-log", str(log)]) == 2
+    assert capsys.readouterr().out == "CRITICAL: gpu-lost GPU 3b:00 (Xid79 off bus)\n"
+
+
+def test_a_terminal_that_shows_only_ascii_gets_only_ascii(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask.ascii_only()
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    assert not ask.ascii_only()
+    monkeypatch.setenv("TERM", "vt220")
+    assert ask.ascii_only(), "a serial line, whatever the locale says"
+    assert b'"ascii":true' in question([], width=80)

@@ -95,6 +95,12 @@ def test_many_events_show_the_first_the_latest_and_how_many_more() -> None:
     ]
 
 
+def test_what_is_seen_again_is_not_written_again() -> None:
+    evidence = [Evidence(EARLIER.plus(n), "mounted = false") for n in (0, 10)]
+    text = one({"evidence": evidence})
+    assert "evidence  07:59:00 mounted = false\n          07:59:10 the same\n" in text
+
+
 def test_a_log_is_told_by_its_own_clock_and_not_by_the_readers() -> None:
     evidence = [Evidence(NOW, "Xid", {"boottime_seconds": 12.5})]
     text = one({"evidence": evidence, "count": 2}, "log")
