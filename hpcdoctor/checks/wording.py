@@ -55,10 +55,11 @@ def inert(values: Mapping[str, Value]) -> dict[str, Value]:
     """Return the values so that a command with them in it does nothing but what it says.
 
     Next steps are copied into a root shell, and a cgroup's name may be `$(...)`. In its place
-    stands "?", which a shell takes for any one character, so that a path is still found.
+    stands "?", which a shell takes for any one character, so that a path is still found. Fields
+    with a dot come from our own catalogs, and are sentences.
     """
     return {
-        name: _ACTIVE.sub("?", value) if isinstance(value, str) else value
+        name: _ACTIVE.sub("?", value) if isinstance(value, str) and "." not in name else value
         for name, value in values.items()
     }
 

@@ -130,12 +130,13 @@ def _parser() -> Parser:
         "Say what is wrong with this machine. Exit code: 0 ok, 1 warning, 2 critical, 3 unknown.",
     )
     parser.add_argument("name", nargs="*", help="only these checks")
-    parser.add_argument("--json", action="store_true", help="for scripts; schema hpcdoctor.check/1")
-    parser.add_argument(
-        "--verbose", action="store_true", help="name what is ok and what is not here, too"
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for scripts; schema hpcdoctor.check/1")
+    form.add_argument(
+        "--brief", action="store_true", help="one line, the same on every node with this trouble"
     )
     parser.add_argument(
-        "--brief", action="store_true", help="one line, the same on every node with this trouble"
+        "--verbose", action="store_true", help="name what is ok and what is not here, too"
     )
     parser.add_argument("--here", action="store_true", help="look now, also where a daemon runs")
     parser.add_argument(

@@ -19,7 +19,7 @@ HOME, TO_END_OF_LINE, TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
 DUMB = ("", "dumb", "unknown")
 SIZE = (80, 24)  # where the terminal does not say: a serial line
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-LONGEST_KEY = 8
+LONGEST_KEY = 4
 KEYS = {
     b"q": "quit", b"Q": "quit", b"\x03": "quit", b"\x04": "quit",
     b"j": "down", b"\x1b[B": "down", b"\x1bOB": "down", b"\r": "down", b"\n": "down",
@@ -41,6 +41,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.ended_by = 0  # the signal that asked for the end
+        self.interruptible = False  # a signal may end what is being done now
+        self._pressed = b""  # and not yet answered: a key that is held comes in heaps
         self._saved: list[object] | None = None
         self._handlers: dict[int, object] = {}
         self._woken, self._waker = os.pipe()
@@ -89,6 +91,8 @@ class Screen:
         """Return the key that was pressed, "resized" or "quit"; "" when the time is over."""
         if self.ended_by:
             return "quit"
+        if self._pressed:
+            return self._next_key()
         sources = [self._woken] if self._saved is None else [self._woken, 0]
         ready, _, _ = select.select(sources, [], [], max(0.0, seconds))
         if self._woken in ready:
@@ -96,10 +100,20 @@ class Screen:
             return "quit" if self.ended_by else "resized"
         if not ready:
             return ""
-        pressed = os.read(0, LONGEST_KEY)
-        if not pressed:  # nobody is at the terminal any more
+        self._pressed = os.read(0, 1 << 10)
+        if not self._pressed:  # nobody is at the terminal any more
             return "quit"
-        return KEYS.get(pressed, "other")
+        return self._next_key()
+
+    def _next_key(self) -> str:
+        """Take one key from those that were pressed; what is no key of ours is passed over."""
+        for length in range(LONGEST_KEY, 0, -1):
+            if self._pressed[:length] in KEYS:
+                key = KEYS[self._pressed[:length]]
+                self._pressed = self._pressed[length:]
+                return key
+        self._pressed = b"" if self._pressed[:1] == b"\x1b" else self._pressed[1:]
+        return "other"
 
     def _take(self) -> None:
         if os.isatty(0):
@@ -115,6 +129,8 @@ class Screen:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.ended_by = number
+        if self.interruptible:
+            raise KeyboardInterrupt
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-Z: the shell gets its terminal, and we take it again when we go on."""

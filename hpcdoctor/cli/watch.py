@@ -112,10 +112,17 @@ def _in_place(look: Look, seconds: float) -> int:
     with screen.Screen() as terminal:
         first, due, seen = 0, 0.0, Seen("", "")
         key = "again"
+        terminal.draw(["looking ..."])
         while key != "quit":
             columns, rows = terminal.size()
             if key in ("", "again", "resized") or time.monotonic() >= due:
-                seen = look("", columns)
+                terminal.interruptible = True  # a mount that hangs must not hold up Ctrl-C
+                try:
+                    seen = look("", columns)
+                except KeyboardInterrupt:
+                    break
+                finally:
+                    terminal.interruptible = False
                 due = time.monotonic() + seconds
             lines = seen.text.splitlines()
             first = moved(first, key, len(lines), rows - 1)

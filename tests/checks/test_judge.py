@@ -315,5 +315,6 @@ def test_text_from_the_machine_cannot_move_a_cursor() -> None:
 
 
 def test_a_value_in_a_command_to_copy_runs_nothing() -> None:
-    hostile = inert({"mount_point": "/tmp/$(reboot);`id`|a&b", "count": 3})
-    assert hostile == {"mount_point": "/tmp/?(reboot)??id??a?b", "count": 3}
+    ours = {"count": 3, "xid.action": "reset; then restart"}
+    hostile = inert({"mount_point": "/tmp/$(reboot);`id`|a&b", **ours})
+    assert hostile == {"mount_point": "/tmp/?(reboot)??id??a?b", **ours}

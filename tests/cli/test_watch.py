@@ -125,6 +125,27 @@ def test_keys_move_the_page_and_ask_nobody(site: Path, daemon: StandIn) -> None:
         assert len(daemon.questions) == 1
 
 
+def test_a_key_that_is_held_counts_as_often_as_it_came(site: Path, daemon: StandIn) -> None:
+    with Terminal(site, "--every", "1h") as terminal:
+        terminal.wait_for(b"lines 1-23 of 40")
+        terminal.press(b"jjj\x1b[B\x1b[1;5Cq")
+        terminal.wait_for(b"\x1b[Hline 4")
+        terminal.press(b"q")
+        assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_daemon_that_does_not_answer_holds_up_no_end(number: signal.Signals, site: Path) -> None:
+    with (
+        StandIn(site.parent / "run/control.sock", None) as silent,
+        Terminal(site, "--every", "1h") as terminal,
+    ):
+        wait_until(lambda: silent.questions)
+        terminal.process.send_signal(number)
+        terminal.wait_for(screen.LEAVE)
+        assert terminal.end() == (0 if number is signal.SIGINT else -number)
+
+
 def test_another_size_is_asked_for_and_drawn_at_once(site: Path, daemon: StandIn) -> None:
     with Terminal(site, "--every", "1h") as terminal:
         terminal.wait_for(b"lines 1-23 of 40")
