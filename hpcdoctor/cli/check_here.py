@@ -110,8 +110,14 @@ def main(arguments: list[str], *, silent: str = "") -> int:
             verbose=options.verbose,
             ascii_only=ascii_only(),
         )
-        print(text, end="")
+        _print(text)
     return EXIT_CODE[whole.verdict]
+
+
+def _print(text: str) -> None:
+    """Print it, whatever letters standard output has."""
+    letters = sys.stdout.encoding or "utf-8"
+    print(text.encode(letters, "backslashreplace").decode(letters), end="")
 
 
 def _why_no_check(name: str, checks: Iterable[str], configuration: Path) -> str:

@@ -479,3 +479,12 @@ def test_a_terminal_that_shows_only_ascii_gets_only_ascii(
     monkeypatch.setenv("TERM", "vt220")
     assert ask.ascii_only(), "a serial line, whatever the locale says"
     assert b'"ascii":true' in question([], width=80)
+
+
+def test_letters_that_standard_output_does_not_have_are_written_out(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("[   13.500000] INFO: task 保:20744 blocked for more than 120 seconds.\n")
+    for more in ({"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}):
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", **more}
+        done = run("check", "--kernel-log", log, env=environment)
+        assert "task \\u4fdd:20744 blocked" in done.stdout, done.stderr
