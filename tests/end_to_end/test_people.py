@@ -73,6 +73,14 @@ def test_everybody_gets_the_summary_and_only_admins_give_orders(doctor: Doctor) 
     assert seen["summary"].endswith("has fallen off the bus")
     assert seen["evidence"] == [] == seen["next_steps"]
     assert doctor.report["findings"][0]["evidence"] != []
+    page = as_nobody(doctor, "check").stdout
+    assert page.startswith("CRITICAL  n1: GPU ")
+    assert page.endswith("Evidence and next steps are for root and the group hpcdoctor.\n")
+    assert "NVRM" not in page
+    line = as_nobody(doctor, "check", "--brief")
+    assert line.returncode == 2
+    assert line.stdout.startswith("CRITICAL: gpu-lost GPU ")
+    assert line.stdout.count("\n") == 1
     for order in (["hold", "--why", "x"], ["release", "--why", "x"]):
         refused = as_nobody(doctor, *order)
         assert refused.returncode == NO_RIGHT
