@@ -211,7 +211,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     probes = sorted({JOBS} | {check.definition.probe for check in knowledge.checks.values()})
     with Here(host) as here:
         looks = here.read(probes, DEADLINE_SECONDS)
-        _know_jobs(judge, looks)
+        know_jobs(judge, looks)
         for look in looks:
             judge.judge(look)
         if apart is not None:
@@ -227,7 +227,7 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
     return judge, host.clock()
 
 
-def _know_jobs(judge: Judge, looks: Iterable[Look]) -> None:
+def know_jobs(judge: Judge, looks: Iterable[Look]) -> None:
     """Tell the judge first which jobs are here, so that what opens carries them."""
     for look in looks:
         if look.probe == JOBS:
@@ -256,7 +256,7 @@ def _elsewhere(
         host.memory = memory
         host.profile = knowledge.profile
         looks = [_as_sent(look) for look in read_here([JOBS, *probes], host, DEADLINE_SECONDS)]
-        _know_jobs(judge, looks)
+        know_jobs(judge, looks)
         for look in looks:
             judge.judge(look)
     for path in logs:

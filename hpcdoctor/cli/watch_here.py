@@ -8,7 +8,7 @@ import msgspec
 
 from hpcdoctor.checks.judge import Judge
 from hpcdoctor.cli.ask import ascii_only, wants_colour
-from hpcdoctor.cli.check_here import DEADLINE_SECONDS, visitor
+from hpcdoctor.cli.check_here import DEADLINE_SECONDS, JOBS, know_jobs, visitor
 from hpcdoctor.knowledge import load
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Look
@@ -47,7 +47,9 @@ class Watcher:
         due = sorted(probe for probe, moment in self._due.items() if now >= moment)
         for probe in due:
             self._due[probe] = now + self._every[probe]
-        for look in self._here.read(due, DEADLINE_SECONDS) if due else []:
+        looks = self._here.read([JOBS, *due], DEADLINE_SECONDS) if due else []
+        know_jobs(self._judge, looks)
+        for look in looks:
             self._judge.judge(self._only_new(look))
         instant: Instant = self._host.clock()
         self._judge.tick(instant)
@@ -59,6 +61,7 @@ class Watcher:
             self._judge.verdict(),
             instant,
             source="probes",
+            jobs=self._judge.jobs,
         )
         if form == "brief":
             return brief(whole)
@@ -71,7 +74,7 @@ class Watcher:
 
     def _only_new(self, look: Look) -> Look:
         """Leave out the records of the kernel log that an earlier look has had."""
-        if self._knowledge.probes[look.probe].shape is not Shape.STREAM:
+        if look.probe == JOBS or self._knowledge.probes[look.probe].shape is not Shape.STREAM:
             return look
         last = self._last_record
         fresh = []

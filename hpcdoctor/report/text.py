@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from hpcdoctor.model.finding import Verdict
+from hpcdoctor.model.job import NEARNESS, Place
 from hpcdoctor.report.document import CheckLine, EvidenceLine, FindingLine, NodeLine, Report
 from hpcdoctor.report.page import Page
 from hpcdoctor.report.roots import Explained, alike, key_of, roots_of
@@ -87,9 +88,7 @@ def _head(page: Page, report: Report, groups: list[list[FindingLine]]) -> bool:
     whole = page.headline(report.verdict, before, text, after)
     page.item("", f"{_seen(report)}; {_counts(report)}")
     if report.jobs:
-        shown = ", ".join(report.jobs[:JOBS_SHOWN])
-        more = len(report.jobs) - JOBS_SHOWN
-        page.item("jobs", f"{shown} and {more} more" if more > 0 else shown)
+        page.item("jobs", _listed([_job(job.job, job.user) for job in report.jobs]))
     elif report.jobs is not None and groups and not _in_use(report):
         page.item("jobs", "none on this node, as cgroups tell")
     return whole and len(groups) == 1 and groups[0][0].verdict is report.verdict
@@ -144,9 +143,7 @@ def _problem(
         page.item("caused by", finding.caused_by)
     if words := _since(finding, report):
         page.item("seen" if report.source in FILES else "since", words)
-    jobs = list(dict.fromkeys(job for each in group for job in each.jobs))
-    if jobs:
-        page.item("of job" if len(jobs) == 1 else "of jobs", ", ".join(jobs[:JOBS_SHOWN]))
+    _jobs(page, group)
     _others(page, others, report, verbose=verbose)
     _symptoms(page, explained.get(key_of(finding), []), verbose=verbose)
     _evidence(page, finding, report, verbose=verbose)
@@ -161,6 +158,33 @@ def _problem(
     for number, step in enumerate(finding.next_steps, start=1):
         page.step(label, number, step)
         label = ""
+
+
+def _jobs(page: Page, group: list[FindingLine]) -> None:
+    """Which jobs it concerns, as near as is known; those that just run here stand at the top."""
+    near: dict[str, list[str]] = defaultdict(list)
+    for job in (job for finding in group for job in finding.jobs or []):
+        if job.on is Place.NODE and not job.ended:
+            continue
+        words = "" if job.on in (Place.JOB, Place.NODE) else f" {NEARNESS[job.on]}"
+        if job.ended:
+            words += ", ended since"
+        name = _job(job.job, job.user)
+        if name not in near[words]:
+            near[words].append(name)
+    label = "affects"
+    for words, names in near.items():
+        page.item(label, f"{'job' if len(names) == 1 else 'jobs'} {_listed(names)}{words}")
+        label = ""
+
+
+def _job(number: str, user: str) -> str:
+    return f"{number} of {user}" if user else number
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - JOBS_SHOWN
+    return ", ".join(names[:JOBS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _others(page: Page, others: list[FindingLine], report: Report, *, verbose: bool) -> None:

@@ -75,7 +75,7 @@ def test_everybody_gets_the_summary_and_only_admins_give_orders(doctor: Doctor) 
     assert doctor.report["findings"][0]["evidence"] != []
     page = as_nobody(doctor, "check").stdout
     assert page.startswith("CRITICAL  n1: GPU ")
-    assert page.endswith("Evidence and next steps are for root and the group hpcdoctor.\n")
+    assert page.endswith("Evidence, jobs and next steps are for root and the group hpcdoctor.\n")
     assert "NVRM" not in page
     line = as_nobody(doctor, "check", "--brief")
     assert line.returncode == 2

@@ -11,6 +11,7 @@ import msgspec
 from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.finding import Cause, Evidence, Finding, Outcome, Verdict, worst
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.job import AffectedJob, JobHere, Place
 from hpcdoctor.model.node import Hold, Incident, Node, Quarantine, Repair, State
 from hpcdoctor.report.document import NodeLine, Report, Source, node_line, report, summary_only
 
@@ -25,6 +26,10 @@ QUIET = [Outcome(f"check-{n}", Verdict.OK, subjects=1) for n in range(73)] + [
     for n in range(40)
 ]
 
+ON_GPU = AffectedJob(job="4711", scheduler="slurm", on=Place.GPU, user="anna")
+BEFORE = AffectedJob(job="4702", scheduler="slurm", user="ben", ended=True)
+ELSEWHERE = AffectedJob(job="4712", scheduler="slurm", user="anna")
+
 GPU_LOST = Finding(
     check="gpu-lost",
     subject={"pci_address": "0000:3b:00"},
@@ -34,6 +39,7 @@ GPU_LOST = Finding(
     since=BUS,
     object="GPU3",
     label="Xid79 off bus",
+    jobs=[ON_GPU, ELSEWHERE, BEFORE],
     evidence=[
         Evidence(
             BUS,
@@ -115,6 +121,7 @@ UNBOUND = Finding(
     summary="8 ranks of job 4711 share 4 cpus while 60 are idle",
     since=NOW.plus(-1260),
     object="job 4711",
+    jobs=[AffectedJob(job="4711", scheduler="slurm", on=Place.JOB, user="anna")],
     label="ranks stacked",
     evidence=[Evidence(NOW.plus(-60), "stacked = 8; warning when stacked > 1")],
     why="Ranks that wait for each other's cpu make the job slower than it could be.",
@@ -130,7 +137,7 @@ def made(
     *findings: Finding,
     state: Node | None = None,
     source: Source = "daemon",
-    jobs: list[str] | None = None,
+    jobs: list[int] | None = None,
     outcomes: list[Outcome] | None = None,
     **line: Any,
 ) -> Report:
@@ -143,7 +150,8 @@ def made(
         node = node_line(state, **line)
     verdict = worst([outcome.verdict for outcome in every if outcome.verdict is not None])
     return report(
-        "n017", every, findings, verdict, NOW, source=source, daemon=node, jobs=jobs
+        "n017", every, findings, verdict, NOW, source=source, daemon=node,
+        jobs=None if jobs is None else [JobHere(str(job), "slurm", user="anna") for job in jobs],
     )  # fmt: skip
 
 
@@ -215,13 +223,13 @@ def situations() -> dict[str, Report]:
     )  # fmt: skip
     would = "rule gpu-lost would drain the node; running jobs finish; then reboot-node"
     return {
-        "healthy": made(state=HEALTHY, coming="nothing to do", jobs=["4711"]),
+        "healthy": made(state=HEALTHY, coming="nothing to do", jobs=[4711]),
         "healthy-held": made(state=msgspec.structs.replace(HEALTHY, hold=held)),
         "degraded-in-shadow": made(
-            GPU_LOST, *SYMPTOMS, state=degraded, mode="shadow", would=would, jobs=["4711", "4712"]
+            GPU_LOST, *SYMPTOMS, state=degraded, mode="shadow", would=would, jobs=[4711, 4712]
         ),
         "waiting-for-the-limit": made(
-            GPU_LOST, state=waiting, coming="the drain is asked for again in 42 s", jobs=["4711"]
+            GPU_LOST, state=waiting, coming="the drain is asked for again in 42 s", jobs=[4711]
         ),
         "waiting-held": made(
             GPU_LOST,
@@ -229,7 +237,7 @@ def situations() -> dict[str, Report]:
             coming="nothing while held by alice",
         ),
         "draining-with-symptoms": made(
-            GPU_LOST, *SYMPTOMS, DIMM, state=draining, jobs=["4711", "4712"],
+            GPU_LOST, *SYMPTOMS, DIMM, state=draining, jobs=[4711, 4712],
             coming="when no job runs here: gpu-reset",
         ),
         "drained": made(
@@ -248,7 +256,7 @@ def situations() -> dict[str, Report]:
         "probation": made(state=probation, coming="healthy in 22 h if nothing comes again"),
         "twelve-ports-down": made(
             *PORTS, known, UNBOUND, state=HEALTHY, coming="nothing to do",
-            jobs=[str(4711 + n) for n in range(11)],
+            jobs=[4711 + n for n in range(11)],
         ),
         "no-daemon": made(
             msgspec.structs.replace(DIMM, since=NOW), source="probes",
@@ -261,7 +269,7 @@ def situations() -> dict[str, Report]:
                      "space below /var/lib/hpcdoctor"],
         ),
         "a-log": made(log, source="log"),
-        "for-everybody": summary_only(made(GPU_LOST, DIMM, state=draining, jobs=["4711"])),
+        "for-everybody": summary_only(made(GPU_LOST, DIMM, state=draining, jobs=[4711])),
         "hostile": made(evil, state=at(State.DEGRADED, NOW, HOSTILE), notices=[HOSTILE]),
         "wide-letters": made(wide, state=HEALTHY),
     }  # fmt: skip
