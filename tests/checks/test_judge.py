@@ -14,7 +14,7 @@ from hpcdoctor.definitions.loader import Defined
 from hpcdoctor.definitions.yamlfile import parse_yaml
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.model.reading import Look, ReadStatus
+from hpcdoctor.model.reading import Look, ReadStatus, Value
 from hpcdoctor.probes import registry
 
 START = Instant("boot", 5000.0, 1_800_000_000.0)
@@ -315,6 +315,6 @@ def test_text_from_the_machine_cannot_move_a_cursor() -> None:
 
 
 def test_a_value_in_a_command_to_copy_runs_nothing() -> None:
-    ours = {"count": 3, "xid.action": "reset; then restart"}
+    ours: dict[str, Value] = {"count": 3, "xid.action": "reset; then restart"}
     hostile = inert({"mount_point": "/tmp/$(reboot);`id`|a&b", **ours})
     assert hostile == {"mount_point": "/tmp/?(reboot)??id??a?b", **ours}
