@@ -9,8 +9,10 @@ import structlog
 from hpcdoctor.cli.process import parse
 from hpcdoctor.daemon.main import main as run
 from hpcdoctor.daemon.store import StoreUnusable
+from hpcdoctor.migration import WrittenByNewer
 
 NO_STORE = 73  # sysexits: EX_CANTCREAT
+WRITTEN_BY_NEWER = 78  # as a wrong configuration: it does not get better by trying again
 
 
 def main(arguments: list[str]) -> int:
@@ -18,6 +20,9 @@ def main(arguments: list[str]) -> int:
     _log_as_json()
     try:
         code = run(options.config, accept_user_kernel_log=options.accept_user_kernel_log)
+    except WrittenByNewer as error:
+        print(f"hpcdoctor: {error}", file=sys.stderr)
+        return WRITTEN_BY_NEWER
     except StoreUnusable as error:
         print(f"hpcdoctor: {error}; the daemon's user needs a folder to write to", file=sys.stderr)
         return NO_STORE

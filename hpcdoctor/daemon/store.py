@@ -7,20 +7,22 @@ the publisher work from these tables. All of it blocks and runs in one thread, n
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from hpcdoctor.daemon.story import Told
 from hpcdoctor.events.spool import Spool, create_tables
+from hpcdoctor.migration import Step, WrittenByNewer, bring_up_to_date, refuse_newer, transaction
 from hpcdoctor.model.action import Action, ActionResult
 from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node
 from hpcdoctor.rules.circumstances import Opening
 
-SCHEMA = 1
+FORM = 1
+STEPS: Mapping[int, Step] = {}  # the first step will lead from form 1 to 2
 FILE = "hpcdoctor.db"
 ACTIONS_KEPT = 1000
 
@@ -51,49 +53,71 @@ class Store:
     """The database of one daemon."""
 
     def __init__(self, folder: Path, source: str, *, age_seconds: float, size_bytes: int) -> None:
-        """Open or make the database; one that is damaged is set aside and told by `rebuilt`."""
+        """Open or make the database; one that is damaged is set aside and told by `rebuilt`.
+
+        Raise WrittenByNewer where a newer program wrote it, StoreUnusable where it cannot be used.
+        """
         self.path = folder / FILE
         self.rebuilt = ""
+        self._source, self._age_seconds, self._size_bytes = source, age_seconds, size_bytes
         try:
-            self._open(source, age_seconds, size_bytes)
+            self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreUnusable(f"{self.path}: {error}") from error
-            aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
-            self.connection.close()
-            self.path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            self.rebuilt = f"the database was damaged ({error}) and set aside as {aside.name}"
-            self._open(source, age_seconds, size_bytes)
+            self._set_aside(error)
 
-    def _open(self, source: str, age_seconds: float, size_bytes: int) -> None:
+    def _set_aside(self, error: Exception) -> None:
+        """Keep what cannot be read for whoever wants to look, and begin with an empty database."""
+        aside = self.path.with_name(f"{FILE}.damaged-{int(time.time())}")
+        self.connection.close()
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        self.rebuilt = f"the database was damaged ({error}) and set aside as {aside.name}"
+        self._open()
+
+    def _open(self) -> None:
         self.connection = sqlite3.connect(
             self.path, isolation_level=None, check_same_thread=False, timeout=10
         )
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "temp_store=MEMORY",
-            "cache_size=-256",
-            "wal_autocheckpoint=200",
-        ):
-            self.connection.execute(f"PRAGMA {pragma}")
-        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA:
-            raise StoreUnusable(
-                f"{self.path} was written by a newer hpcdoctor (schema {version}, this one knows "
-                f"{SCHEMA}); install that one again, or move the file away"
-            )
-        with self._transaction():
-            for table in TABLES:
-                self.connection.execute(table)
-            create_tables(self.connection)
-            self.connection.execute(f"PRAGMA user_version={SCHEMA}")
-        self.spool = Spool(self.connection, source, age_seconds=age_seconds, size_bytes=size_bytes)
+        try:
+            refuse_newer(self.connection, self.path, FORM)  # before anything is written
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "temp_store=MEMORY",
+                "cache_size=-256",
+                "wal_autocheckpoint=200",
+            ):
+                self.connection.execute(f"PRAGMA {pragma}")
+            with transaction(self.connection):
+                bring_up_to_date(self.connection, self.path, FORM, STEPS)
+                for table in TABLES:
+                    self.connection.execute(table)
+                create_tables(self.connection)
+        except WrittenByNewer:
+            self.connection.close()
+            raise
+        self.spool = Spool(
+            self.connection,
+            self._source,
+            age_seconds=self._age_seconds,
+            size_bytes=self._size_bytes,
+        )
 
     def load(self) -> Saved:
-        """Return what the last transaction left; mark actions without an answer as unknown."""
+        """Return what the last transaction left; mark actions without an answer as unknown.
+
+        A database whose documents nobody can read is a damaged one, and is set aside as such.
+        """
+        try:
+            return self._load()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._set_aside(error)
+            return Saved(node=None)
+
+    def _load(self) -> Saved:
         documents = dict(self.connection.execute("SELECT name, value FROM document"))
         self.connection.execute("UPDATE action SET state = 'unknown' WHERE state = 'asked'")
         if "node" not in documents:
@@ -121,7 +145,7 @@ class Store:
         encode = msgspec.json.encode
         last = 0
         try:
-            with self._transaction():
+            with transaction(self.connection):
                 self._write("node", encode(node))
                 self._write("findings", encode(list(findings)))
                 self._write("positions", encode(positions))
@@ -146,7 +170,7 @@ class Store:
     def save_history(self, history: bytes, positions: dict[str, str], now: Instant) -> None:
         """Write what may be lost without harm, and trim what is too old."""
         try:
-            with self._transaction():
+            with transaction(self.connection):
                 self._write("history", history)
                 self._write("positions", msgspec.json.encode(positions))
                 self.connection.execute(
@@ -177,14 +201,3 @@ class Store:
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (name, value),
         )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")

@@ -8,13 +8,15 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hpcdoctor.migration import Step, WrittenByNewer, bring_up_to_date, refuse_newer, transaction
 from hpcdoctor.model.action import Action, ActionResult
 
 FILE = "journal.sqlite"
+FORM = 1
 KEPT_SECONDS = 90 * 86_400
 BUSY_SECONDS = 5.0  # another helper, on its way out, may still be writing its last line
 
@@ -32,8 +34,20 @@ CREATE TABLE IF NOT EXISTS actions (
     remediation TEXT NOT NULL DEFAULT ''
 ) STRICT
 """
-# A journal that an older version began has no such column yet.
 REMEDIATION = "ALTER TABLE actions ADD COLUMN remediation TEXT NOT NULL DEFAULT ''"
+
+
+def add_remediation(database: sqlite3.Connection) -> None:
+    """Form 0 had no number, and at first no such column."""
+    columns = {row[1] for row in database.execute("PRAGMA table_info(actions)")}
+    if columns and "remediation" not in columns:
+        database.execute(REMEDIATION)
+
+
+STEPS: Mapping[int, Step] = {0: add_remediation}
+
+
+UNUSABLE = (sqlite3.Error, OSError, WrittenByNewer)
 
 
 class JournalUnusable(Exception):
@@ -73,7 +87,7 @@ class Journal:
                         action.remediation,
                     ),
                 )
-        except (sqlite3.Error, OSError) as error:
+        except UNUSABLE as error:
             raise self._unusable(error) from error
         if found is not None:
             at = datetime.fromtimestamp(found[0], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -88,7 +102,7 @@ class Journal:
                 "UPDATE actions SET ended = ?, result = ?, message = ? WHERE id = ?",
                 (self._clock(), result.result, result.message, result.id),
             )
-        except (sqlite3.Error, OSError) as error:
+        except UNUSABLE as error:
             raise self._unusable(error) from error
 
     def times(self, seconds: float, remediation: str | None = None) -> int:
@@ -106,7 +120,7 @@ class Journal:
                 )
                 .fetchone()
             )
-        except (sqlite3.Error, OSError) as error:
+        except UNUSABLE as error:
             raise self._unusable(error) from error
         return int(count)
 
@@ -117,6 +131,8 @@ class Journal:
 
     def _unusable(self, error: Exception) -> JournalUnusable:
         self.close()  # the next action tries from the start
+        if isinstance(error, WrittenByNewer):
+            return JournalUnusable(str(error))
         return JournalUnusable(f"the helper's journal {self._folder / FILE} is not usable: {error}")
 
     def _open(self) -> sqlite3.Connection:
@@ -128,16 +144,16 @@ class Journal:
                 self._folder / FILE, isolation_level=None, timeout=BUSY_SECONDS
             )
             try:
+                refuse_newer(database, self._folder / FILE, FORM)  # before anything is written
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
-                database.execute(SCHEMA)
-                columns = {row[1] for row in database.execute("PRAGMA table_info(actions)")}
-                if "remediation" not in columns:
-                    database.execute(REMEDIATION)
-                database.execute(
-                    "DELETE FROM actions WHERE started < ?", (self._clock() - KEPT_SECONDS,)
-                )
-            except sqlite3.Error:
+                with transaction(database):
+                    bring_up_to_date(database, self._folder / FILE, FORM, STEPS)
+                    database.execute(SCHEMA)
+                    database.execute(
+                        "DELETE FROM actions WHERE started < ?", (self._clock() - KEPT_SECONDS,)
+                    )
+            except (sqlite3.Error, WrittenByNewer):
                 database.close()
                 raise
             self._database = database

@@ -1,18 +1,21 @@
 """Does the store keep all of a change or nothing, and does it say when it cannot?"""
 
 import json
-import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hpcdoctor.daemon.store import Store, StoreUnusable
+from hpcdoctor.daemon.store import FILE, FORM, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told
 from hpcdoctor.events.vocabulary import LogGap
+from hpcdoctor.migration import WrittenByNewer
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 from hpcdoctor.model.finding import Cause, Finding, Verdict
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node, State
+from tests.doubles.dump import form, make_newer, restore
 
 NOW = Instant("boot", 1000.0, 1_800_000_000.0)
 NODE = Node(name="n1", state=State.DRAINING, since=NOW, because="GPU3")
@@ -82,15 +85,91 @@ def test_a_damaged_file_is_set_aside_and_told(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
 
-def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_what_cannot_be_read_in_it_is_set_aside_as_damaged(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    store.connection.execute("PRAGMA user_version=99")
+    save(store, [], [])
+    store.connection.execute("UPDATE document SET value = ? WHERE name = 'node'", (b'{"name": 1}',))
     store.close()
-    with pytest.raises(StoreUnusable, match="newer hpcdoctor"):
+    again = open_store(tmp_path)
+    assert again.load().node is None
+    assert "set aside as hpcdoctor.db.damaged-" in again.rebuilt
+    save(again, [], [])
+    assert again.load().node == NODE
+
+
+@pytest.mark.parametrize("writer", ["", "9.1.0"])
+def test_a_database_of_a_newer_program_is_refused_and_left_as_it_is(
+    tmp_path: Path, writer: str
+) -> None:
+    store = open_store(tmp_path)
+    save(store, [], [])
+    store.close()
+    make_newer(tmp_path / FILE, writer)
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(WrittenByNewer, match=f"hpcdoctor {writer}.*Install the newer one again"):
         open_store(tmp_path)
-    connection = sqlite3.connect(tmp_path / "hpcdoctor.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (99,)
-    connection.close()
+    assert (tmp_path / FILE).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [FILE], "nothing is set aside"
+
+
+def test_the_process_that_meets_a_newer_database_ends_with_78_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    store.close()
+    make_newer(tmp_path / FILE)
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "hpcdoctor.yaml").write_text(f"state_directory: {tmp_path}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcdoctor", "daemon", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert done.stderr.startswith(f"hpcdoctor: {tmp_path / FILE} was written by a newer hpcdoctor")
+    assert len(done.stderr.splitlines()) == 1
+
+
+OLDER = sorted((Path(__file__).parent / "databases").glob("*.sql"))
+
+
+@pytest.mark.parametrize("dump", OLDER, ids=lambda dump: dump.stem)
+def test_the_state_that_an_older_program_left_is_taken_over(dump: Path, tmp_path: Path) -> None:
+    path = restore(dump, tmp_path / FILE)
+    store = open_store(tmp_path)
+    saved = store.load()
+    assert store.rebuilt == ""
+    assert form(path) == FORM
+    node = saved.node
+    assert node is not None
+    assert (node.name, node.state) == ("n017", State.DRAINED)
+    assert node.incident is not None
+    assert node.incident.mark == "hd:k3f9.2"
+    assert node.quarantine is not None
+    assert node.quarantine.claimed_by == "root"
+    assert node.hold is not None
+    assert node.hold.why == "a technician is on the way"
+    assert [one.key for one in saved.findings] == ["gpu-lost[gpu=3]"]
+    assert saved.positions == {"kernel_log": "boot:9"}
+    assert store.next_action() is None, "what was asked has had no answer, and is unknown"
+    events = store.spool.unpublished(10)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert len(events) > 0
+    save(store, [GAP], [])
+    store.close()
+    again = open_store(tmp_path)
+    assert again.load().node == NODE
+
+
+def test_what_0_1_0_knew_more_is_taken_over_too(tmp_path: Path) -> None:
+    restore(Path(__file__).parent / "databases/0.1.0.sql", tmp_path / FILE)
+    saved = open_store(tmp_path).load()
+    assert saved.node is not None
+    assert [repair.remediation for repair in saved.node.repairs] == ["gpu-reset"]
+    assert [opening.job for opening in saved.openings] == ["4711"]
 
 
 def test_a_folder_that_is_not_there_is_told_as_unusable(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hpcdoctor.helper.journal import FILE, AlreadyStarted, Journal, JournalUnusable
+from hpcdoctor.helper.journal import FILE, FORM, AlreadyStarted, Journal, JournalUnusable
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
+from tests.doubles.dump import form, make_newer, restore
 
 DAY_SECONDS = 86_400.0
 DRAIN = Action("k3f9.1.1", Operation.DRAIN, "hd:k3f9.1 x", "hd:k3f9.1")
@@ -87,3 +88,33 @@ def test_what_is_older_than_90_days_is_forgotten(tmp_path: Path) -> None:
     after = Journal(tmp_path / "journal", clock=lambda: 91 * DAY_SECONDS)
     after.start(DRAIN, 0)
     after.close()
+
+
+@pytest.mark.parametrize(
+    "dump", sorted((Path(__file__).parent / "databases").glob("*.sql")), ids=lambda dump: dump.stem
+)
+def test_what_an_older_helper_has_started_is_not_started_again(dump: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir(mode=0o700)
+    path = restore(dump, folder / FILE)
+    journal = Journal(folder, clock=lambda: 1_790_000_060.0)
+    with pytest.raises(AlreadyStarted, match="k3f9.1.1 was already started at 2026-09-21"):
+        journal.start(DRAIN, 998)
+    again = Action("k3f9.1.3", Operation.REMEDIATE, "", "hd:k3f9.1", remediation="gpu-reset")
+    journal.start(again, 998)
+    assert journal.times(3600, "gpu-reset") == 1
+    journal.close()
+    assert form(path) == FORM
+    assert [row[0] for row in rows(folder)] == ["k3f9.1.1", "k3f9.1.2", "k3f9.1.3"]
+
+
+def test_a_journal_of_a_newer_helper_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    first = Journal(folder)
+    first.start(DRAIN, 0)
+    first.close()
+    make_newer(folder / FILE, "9.1.0")
+    before = (folder / FILE).read_bytes()
+    with pytest.raises(JournalUnusable, match=r"written by hpcdoctor 9\.1\.0 .* newer one again"):
+        Journal(folder).start(DRAIN, 0)
+    assert (folder / FILE).read_bytes() == before
