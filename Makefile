@@ -5,6 +5,10 @@
 #   make lint    form, likely bugs, types, who may import whom, our own YAML
 #   make bench   what hpcdoctor costs, beside its peers
 #   make soak    the long sweeps
+#   make dist    wheel and sdist, into dist/
+#   make packages    .deb and .rpm for x86_64 and aarch64, into dist/ (PYTHON=3.12 for other nodes)
+#   make wheelhouse  all wheels in one tar for nodes without a network, into dist/
+#   make share   completions and manual pages anew, after a change of options
 #   make clean   away with all that can be made again
 #
 # make test PYTEST="-k slurm -x" hands arguments to pytest.
@@ -13,13 +17,14 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench soak clean system-packages bench-packages system-user
+.PHONY: run test lint bench soak dist packages wheelhouse share clean system-packages bench-packages build-packages system-user
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?=
 # What starts real programs stays in one of them, one test after the other (tests/conftest.py).
 WORKERS ?= 2
+PYTHON ?= 3.11
 
 # A moved or copied checkout needs an install of its own, so its place is part of the mark.
 PLACE := $(subst /,-,$(CURDIR))
@@ -59,6 +64,18 @@ bench: bench-packages $(DEVELOPABLE)
 
 soak: system-packages system-user $(DEVELOPABLE)
 	$(BIN)/python -m pytest -m soak $(PYTEST) </dev/null
+
+dist: $(DEVELOPABLE)
+	$(BIN)/python -m build --quiet --outdir dist
+
+packages: build-packages $(DEVELOPABLE)
+	@$(BIN)/python packaging/packages.py --python $(PYTHON)
+
+wheelhouse: $(DEVELOPABLE)
+	@$(BIN)/python packaging/wheelhouse.py --python $(PYTHON)
+
+share: $(DEVELOPABLE)
+	@rm -rf packaging/share && $(BIN)/python -m hpcdoctor.cli.pages packaging/share
 
 clean:
 	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \
@@ -101,7 +118,13 @@ $(BIN)/python:
 	rm -rf $(VENV) && "$$python" -m venv $(VENV)
 
 system-packages:
-	@$(call want_packages,$(TEST_PACKAGES),the tests)
+	@$(call want_packages,$(TEST_PACKAGES) $(PACKAGING_PACKAGES),the tests)
+
+BUILD_PACKAGES := rpm
+PACKAGING_PACKAGES := $(BUILD_PACKAGES) debootstrap fish mandoc zsh
+
+build-packages:
+	@$(call want_packages,$(BUILD_PACKAGES),the packages)
 
 bench-packages:
 	@$(call want_packages,$(BENCH_PACKAGES),the bench)

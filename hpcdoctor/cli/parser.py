@@ -3,11 +3,15 @@
 import argparse
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from hpcdoctor.definitions.settings import CONFIGURATION
 from hpcdoctor.model.text import visible
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 USAGE = 64
 
@@ -28,6 +32,15 @@ def folder(text: str) -> Path:
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where the help is."""
+
+    # Who asks here for the options themselves: manual pages and completions are made of them.
+    on_help: ClassVar[Callable[["Parser"], None] | None] = None
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        if Parser.on_help is not None:
+            Parser.on_help(self)
+        else:
+            super().print_help(file)
 
     def error(self, message: str) -> NoReturn:
         said = visible(" ".join(message.split()))

@@ -1,0 +1,1 @@
+"""Manual pages and completions of the shells, made from the commands' own options."""
