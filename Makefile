@@ -1,4 +1,5 @@
-# What can a developer do here? make run, test, lint, bench, soak, clean. Nothing asks a question.
+# What can a developer do here? make run, test, lint, bench, soak, dist, packages, wheelhouse, share,
+# clean. Nothing asks a question.
 #
 #   make run     environment, install, then `hpcdoctor check` on this very machine
 #   make test    what the tests need (as root: packages, the user hpcdoctor), lint, all tests
@@ -6,7 +7,7 @@
 #   make bench   what hpcdoctor costs, beside its peers
 #   make soak    the long sweeps
 #   make dist    wheel and sdist, into dist/
-#   make packages    .deb and .rpm for x86_64 and aarch64, into dist/ (PYTHON=3.12 for other nodes)
+#   make packages    .deb and .rpm for x86_64 and aarch64, into dist/ (NODE_PYTHON=3.12: for others)
 #   make wheelhouse  all wheels in one tar for nodes without a network, into dist/
 #   make share   completions and manual pages anew, after a change of options
 #   make clean   away with all that can be made again
@@ -17,14 +18,15 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench soak dist packages wheelhouse share clean system-packages bench-packages build-packages system-user
+.PHONY: run test lint bench soak dist packages wheelhouse share clean system-packages \
+	bench-packages build-packages system-user
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST ?=
 # What starts real programs stays in one of them, one test after the other (tests/conftest.py).
 WORKERS ?= 2
-PYTHON ?= 3.11
+NODE_PYTHON ?= 3.11
 
 # A moved or copied checkout needs an install of its own, so its place is part of the mark.
 PLACE := $(subst /,-,$(CURDIR))
@@ -69,10 +71,10 @@ dist: $(DEVELOPABLE)
 	$(BIN)/python -m build --quiet --outdir dist
 
 packages: build-packages $(DEVELOPABLE)
-	@$(BIN)/python packaging/packages.py --python $(PYTHON)
+	@$(BIN)/python packaging/packages.py --python $(NODE_PYTHON)
 
 wheelhouse: $(DEVELOPABLE)
-	@$(BIN)/python packaging/wheelhouse.py --python $(PYTHON)
+	@$(BIN)/python packaging/wheelhouse.py --python $(NODE_PYTHON)
 
 share: $(DEVELOPABLE)
 	@rm -rf packaging/share && $(BIN)/python -m hpcdoctor.cli.pages packaging/share

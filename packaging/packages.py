@@ -18,6 +18,7 @@ from stage import stage
 from wheels import ARCHITECTURES, CHECKOUT, CannotBuild, build_wheel, fetch, install
 
 DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
+TOOLS = {"deb": ("dpkg-deb", "dpkg"), "rpm": ("rpmbuild", "rpm")}
 CONFIGURATION = "etc/hpcdoctor/hpcdoctor.yaml"
 DESCRIPTION = """\
 doctor of an HPC or AI compute node
@@ -47,13 +48,10 @@ def main() -> int:
 
 
 def make(options: argparse.Namespace) -> list[Path]:
-    tools = {"deb": "dpkg-deb", "rpm": "rpmbuild"}
-    kinds = [options.only] if options.only else list(tools)
-    for kind in kinds:
-        if shutil.which(tools[kind]) is None:
-            raise CannotBuild(
-                f"the program {tools[kind]} is missing; on Debian: apt install {kind}"
-            )
+    kinds = [options.only] if options.only else list(TOOLS)
+    for program, package in (TOOLS[kind] for kind in kinds):
+        if shutil.which(program) is None:
+            raise CannotBuild(f"the program {program} is missing; on Debian: apt install {package}")
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     epoch = source_date()

@@ -70,8 +70,8 @@ def _programs(laid_out: Path, home: Path, python: str) -> None:
 
 def _shared(share: Path, to: Path) -> None:
     """Move completions and manual pages; distributions keep the latter compressed."""
-    if share.is_dir():
-        shutil.copytree(share, to)
+    shutil.copytree(share, to)
+    shutil.rmtree(to / "hpcdoctor")  # units of a plain installation
     for page in sorted(to.glob("man/man*/*")):
         page.with_name(f"{page.name}.gz").write_bytes(gzip.compress(page.read_bytes(), 9, mtime=0))
         page.unlink()
@@ -102,7 +102,7 @@ def _units(shipped: Path, tree: Path) -> None:
 
 def _documents(packages: Path, to: Path) -> None:
     """Say what is in the package and under which licence, and bring the pages for operators."""
-    to.mkdir(parents=True)
+    to.mkdir(parents=True, exist_ok=True)
     lines = ["hpcdoctor is licensed under Apache-2.0; the text is in its own folder below.", ""]
     lines += ["With it come, unchanged:", ""]
     for path in sorted(packages.glob("*.dist-info/METADATA")):
@@ -150,7 +150,7 @@ def _compile(tree: Path, packages: Path, python: str) -> None:
     if program is None:
         raise CannotBuild(
             f"there is no python{python} here, which compiles the files for the package; install "
-            f"it, or build where the nodes' Python is and say which: make packages PYTHON=3.12"
+            f"it, or build where the nodes' Python is and say which: make packages NODE_PYTHON=3.12"
         )
     subprocess.run(
         [

@@ -35,6 +35,13 @@ def fetch(wheel: Path, folder: Path, architecture: str, python: str) -> Path:
     return folder / LOCK
 
 
+def fetch_pip(folder: Path) -> Path:
+    """Fetch pip itself, which runs from its own wheel: Debian's Python comes without it."""
+    pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), "pip")
+    (found,) = folder.glob("pip-*.whl")
+    return found
+
+
 def install(lock: Path, folder: Path, architecture: str, python: str) -> None:
     """Lay the locked wheels out in `folder`, for a machine that need not be this one."""
     pip(
