@@ -199,8 +199,8 @@ def test_the_rpm_is_installed_upgraded_and_removed_by_rpm_itself(
         "/etc/hpcdoctor",
         f"{CONFIGURATION}.rpmsave",
         "/var/lib/hpcdoctor",
-        f"/{STORE}",
         "/var/lib/hpcdoctor-helper",
+        f"/{STORE}",
     ], "what a site wrote and what a node remembers stays"
 
 
