@@ -14,6 +14,7 @@ import msgspec
 
 from hpcdoctor.daemon.story import Told
 from hpcdoctor.events.spool import Spool, create_tables
+from hpcdoctor.events.topics import NAME
 from hpcdoctor.migration import Step, WrittenByNewer, bring_up_to_date, refuse_newer, transaction
 from hpcdoctor.model.action import Action, ActionResult
 from hpcdoctor.model.finding import Finding
@@ -45,6 +46,10 @@ class Saved(msgspec.Struct, frozen=True):
     openings: list[Opening] = []
 
 
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
 class StoreUnusable(Exception):
     """Nothing can be written now; nothing was."""
 
@@ -55,6 +60,8 @@ class Store:
     def __init__(self, folder: Path, source: str, *, age_seconds: float, size_bytes: int) -> None:
         """Open or make the database; one that is damaged is set aside and told by `rebuilt`.
 
+        So is one of another node, which an image has brought; it is taken up again when the node
+        has its name back. `source` ends with the node's name.
         Raise WrittenByNewer where a newer program wrote it, StoreUnusable where it cannot be used.
         """
         self.path = folder / FILE
@@ -66,6 +73,9 @@ class Store:
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreUnusable(f"{self.path}: {error}") from error
             self._set_aside(error)
+        owner, node = self._owner(), source.rpartition("/")[2]
+        if owner not in ("", node):
+            self._change_places(owner, node)
 
     def _set_aside(self, error: Exception) -> None:
         """Keep what cannot be read for whoever wants to look, and begin with an empty database."""
@@ -75,6 +85,31 @@ class Store:
         for suffix in ("-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         self.rebuilt = f"the database was damaged ({error}) and set aside as {aside.name}"
+        self._open()
+
+    def _owner(self) -> str:
+        """Return the name of the node whose state this is; "" where it is empty or cannot tell."""
+        row = self.connection.execute("SELECT value FROM document WHERE name = 'node'").fetchone()
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            name = msgspec.json.decode(row[0], type=_Named).name if row else ""
+            return name if NAME.fullmatch(name) else ""
+        return ""  # a damaged one; load() sets it aside
+
+    def _change_places(self, owner: str, node: str) -> None:
+        """Put another node's database away under its name, and take up our own if it lies there."""
+        aside, ours = (self.path.with_name(f"{FILE}.of-{name}") for name in (owner, node))
+        self.connection.close()
+        try:
+            for here, there in ((self.path, aside), (ours, self.path)):
+                for suffix in ("-wal", ""):  # a log without its file is lost, not the other way
+                    if (old := Path(f"{here}{suffix}")).exists():
+                        old.rename(f"{there}{suffix}")
+        except OSError as error:
+            raise StoreUnusable(f"{self.path} belongs to node {owner}: {error}") from error
+        self.rebuilt = (
+            f"the database belonged to node {owner} and was put aside as {aside.name}; "
+            "the image of this node should not hold one"
+        )
         self._open()
 
     def _open(self) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hpcdoctor.daemon.store import FILE, FORM, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told
@@ -24,8 +25,8 @@ DRAIN = Action(id="k3f9.1.1", operation=Operation.DRAIN, reason="hd:k3f9.1 GPU3"
 GAP = Told("hpcdoctor.log.gap", LogGap(lost=3, because="a test"))
 
 
-def open_store(folder: Path) -> Store:
-    return Store(folder, "/hpcdoctor/lab/n1", age_seconds=3600, size_bytes=1 << 20)
+def open_store(folder: Path, node: str = "n1") -> Store:
+    return Store(folder, f"/hpcdoctor/lab/{node}", age_seconds=3600, size_bytes=1 << 20)
 
 
 def save(store: Store, told: list[Told], actions: list[Action]) -> int:
@@ -139,7 +140,7 @@ OLDER = sorted((Path(__file__).parent / "databases").glob("*.sql"))
 @pytest.mark.parametrize("dump", OLDER, ids=lambda dump: dump.stem)
 def test_the_state_that_an_older_program_left_is_taken_over(dump: Path, tmp_path: Path) -> None:
     path = restore(dump, tmp_path / FILE)
-    store = open_store(tmp_path)
+    store = open_store(tmp_path, "n017")
     saved = store.load()
     assert store.rebuilt == ""
     assert form(path) == FORM
@@ -158,18 +159,54 @@ def test_the_state_that_an_older_program_left_is_taken_over(dump: Path, tmp_path
     events = store.spool.unpublished(10)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert len(events) > 0
-    save(store, [GAP], [])
+    changed = replace(node, because="other")
+    store.save(changed, [], {}, [GAP], [], [], NOW)
     store.close()
-    again = open_store(tmp_path)
-    assert again.load().node == NODE
+    again = open_store(tmp_path, "n017")
+    assert again.load().node == changed
 
 
 def test_what_0_1_0_knew_more_is_taken_over_too(tmp_path: Path) -> None:
     restore(Path(__file__).parent / "databases/0.1.0.sql", tmp_path / FILE)
-    saved = open_store(tmp_path).load()
+    saved = open_store(tmp_path, "n017").load()
     assert saved.node is not None
     assert [repair.remediation for repair in saved.node.repairs] == ["gpu-reset"]
     assert [opening.job for opening in saved.openings] == ["4711"]
+
+
+def test_the_state_of_another_node_is_put_aside_and_found_again_under_its_name(
+    tmp_path: Path,
+) -> None:
+    """An image made of a node brings its state along; a name may also come late at boot."""
+    first = open_store(tmp_path, "n1")
+    save(first, [GAP], [])
+    stream = first.spool.stream
+    first.close()
+    other = open_store(tmp_path, "n2")
+    assert other.load().node is None
+    assert other.rebuilt.startswith(
+        "the database belonged to node n1 and was put aside as hpcdoctor.db.of-n1;"
+    )
+    assert other.spool.stream != stream, "two nodes must not number one stream"
+    other.save(replace(NODE, name="n2"), [], {}, [], [], [], NOW)
+    other.close()
+    back = open_store(tmp_path, "n1")
+    assert back.load().node == NODE
+    assert back.spool.stream == stream
+    back.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [FILE, f"{FILE}.of-n2"]
+
+
+def test_a_database_whose_owner_cannot_be_told_is_no_other_nodes(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    save(store, [], [])
+    store.connection.execute(
+        "UPDATE document SET value = ? WHERE name = 'node'", (b'{"name": "../../etc/x"}',)
+    )
+    store.close()
+    again = open_store(tmp_path)
+    assert again.load().node is None
+    assert "set aside as hpcdoctor.db.damaged-" in again.rebuilt
 
 
 def test_a_folder_that_is_not_there_is_told_as_unusable(tmp_path: Path) -> None:

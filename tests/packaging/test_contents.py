@@ -60,6 +60,7 @@ def test_all_that_is_shipped_is_in_it(unpacked: Path) -> None:
     assert {
         "/etc/hpcdoctor/hpcdoctor.yaml",
         "/usr/bin/hpcdoctor",
+        "/usr/bin/hpcdoctor-gate",
         "/usr/lib/sysusers.d/hpcdoctor.conf",
         "/usr/lib/tmpfiles.d/hpcdoctor.conf",
         "/usr/share/bash-completion/completions/hpcdoctor",
@@ -68,6 +69,7 @@ def test_all_that_is_shipped_is_in_it(unpacked: Path) -> None:
         "/usr/share/fish/vendor_completions.d/hpcdoctor.fish",
         "/usr/share/man/man1/hpcdoctor.1.gz",
         "/usr/share/man/man5/hpcdoctor.yaml.5.gz",
+        "/usr/share/man/man8/hpcdoctor-gate.8.gz",
         "/usr/share/zsh/site-functions/_hpcdoctor",
     } < there
 
@@ -108,8 +110,9 @@ def test_the_units_start_the_program_where_the_package_has_it(unpacked: Path) ->
     for path in unpacked.rglob("*"):
         if path.is_file() and path.parts[-2] in ("system", "bin"):
             assert b"/opt/" not in path.read_bytes()
-    link = unpacked / "usr/bin/hpcdoctor"
-    assert (link.parent / link.readlink()).resolve() == unpacked / HOME[1:] / "bin/hpcdoctor"
+    for name in ("hpcdoctor", "hpcdoctor-gate"):
+        link = unpacked / "usr/bin" / name
+        assert (link.parent / link.readlink()).resolve() == unpacked / HOME[1:] / "bin" / name
 
 
 def test_the_settings_are_kept_and_touch_nothing(

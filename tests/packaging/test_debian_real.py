@@ -144,7 +144,7 @@ def test_a_node_keeps_its_state_and_its_settings_through_an_upgrade(
     debian: Debian, packages: tuple[Path, Path], older: tuple[Path, Path]
 ) -> None:
     debian.run("dpkg", "--install", debian.bring(older[0]))
-    settings = "cluster: mine\nmode: shadow\n"
+    settings = "cluster: mine\nmode: shadow\nnode: n017\n"
     (debian.folder / CONFIGURATION[1:]).write_text(settings)
     debian.run("systemctl", "disable", "hpcdoctor-helper.socket")
     put_state(debian)
