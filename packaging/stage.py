@@ -113,10 +113,9 @@ def _documents(packages: Path, to: Path) -> None:
     place = f"/{HOME}/{packages.relative_to(packages.parents[2])}"
     lines += ["", f"The texts of the licences: {place}/*.dist-info/"]
     (to / "copyright").write_text("\n".join(lines) + "\n")
-    for path in [CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").glob("*.md"))]:
-        shutil.copyfile(path, to / path.name)
-    acl = CHECKOUT / "docs/mosquitto.acl"
-    shutil.copyfile(acl, to / acl.name)
+    leave_out = shutil.ignore_patterns("__pycache__", ".*")
+    shutil.copytree(CHECKOUT / "docs", to, ignore=leave_out, dirs_exist_ok=True)
+    shutil.copyfile(CHECKOUT / "CHANGELOG.md", to / "CHANGELOG.md")
 
 
 def _licence_of(stated: str | None, metadata: str) -> str:
