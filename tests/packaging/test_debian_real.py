@@ -3,8 +3,10 @@
 The rpm is put into the same Debian by rpm itself: its scripts run there, with the same systemd.
 """
 
+import hashlib
 import json
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor import __version__
+from tests.conftest import CHECKOUT
 from tests.doubles.debian import Debian, bootstrap, copy_of
 from tests.doubles.dump import make_newer, restore
 from tests.doubles.packages import build, run
@@ -86,6 +89,7 @@ def assert_well(debian: Debian) -> None:
     assert document["schema"] == "hpcdoctor.check/1"
     assert len(document["checks"]) > 100 or document["counts"], "it has looked"
     assert "no mistakes" in debian.run("hpcdoctor", "lint")
+    assert "cannot know" in debian.run("hpcdoctor-gate", "ask", code=3)
     assert debian.owner("/var/lib/hpcdoctor") == "hpcdoctor:hpcdoctor 750"
     assert debian.owner("/var/lib/hpcdoctor-helper") == "root:root 700"
     assert debian.owner(CONFIGURATION) == "root:root 644"
@@ -202,6 +206,38 @@ def test_the_rpm_is_installed_upgraded_and_removed_by_rpm_itself(
         "/var/lib/hpcdoctor-helper",
         f"/{STORE}",
     ], "what a site wrote and what a node remembers stays"
+
+
+def test_a_node_without_a_network_installs_from_the_wheelhouse_and_takes_no_other_file(
+    debian: Debian, place: Path
+) -> None:
+    """The Debian here has neither pip nor the part of venv that would bring it."""
+    builder = str(CHECKOUT / "packaging/wheelhouse.py")
+    said = run(
+        *(sys.executable, builder, "--architecture", "x86_64", "--output", str(place / "house"))
+    )
+    digest, tar = said.split()
+    assert hashlib.sha256(Path(tar).read_bytes()).hexdigest() == digest
+    debian.run("tar", "-xf", debian.bring(Path(tar)), "-C", "/root")
+    house = f"/root/{Path(tar).stem}"
+    readme = (debian.folder / house[1:] / "README").read_text()
+    lines = [line.strip() for line in readme.splitlines() if line.startswith("    ")]
+    assert len(lines) == 2
+    script = f"cd {house} && {' && '.join(lines)}"
+    (wheel,) = (debian.folder / house[1:]).glob("wheels/attrs-*.whl")
+    genuine = wheel.read_bytes()
+    wheel.write_bytes(genuine + b"x")
+    without_network = ("unshare", "--net", "chroot", str(debian.folder), "sh", "-c")
+    refused = run(*without_network, script, code=1)
+    assert "DO NOT MATCH THE HASHES" in refused
+    wheel.write_bytes(genuine)
+    run(*without_network, script)
+    program = "/opt/hpcdoctor/bin/hpcdoctor"
+    assert debian.run(program, "--version") == f"hpcdoctor {__version__}\n"
+    assert "no mistakes" in debian.run(program, "lint")
+    assert "cannot know" in debian.run(f"{program}-gate", "ask", code=3)
+    units = debian.run("ls", "/opt/hpcdoctor/share/hpcdoctor/systemd").split()
+    assert "hpcdoctor.service" in units
 
 
 def test_the_same_commit_makes_the_same_packages(place: Path, packages: tuple[Path, Path]) -> None:
