@@ -70,3 +70,7 @@ class Look(msgspec.Struct, frozen=True):
     # Of a probe with a child a subject, once a round: what there is to look at now. Of what is not
     # among them no look will come any more.
     named: list[str] | None = None
+    # What it cost, where the child measured it; the CPU time is with that of the tools it ran.
+    took_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    denied: bool = False  # unavailable because the kernel refuses it to us: EACCES, EPERM

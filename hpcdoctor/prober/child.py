@@ -62,10 +62,12 @@ def do(probe: Probe, host: Host, task: Task) -> tuple[str, bytes]:
         if isinstance(named, list):
             return ReadStatus.READ, msgspec.json.encode(named)
         return named.status, looking.encode(named)
+    meter = looking.Meter()
     if task.kind is Kind.DRAIN:
         seen = looking.drain(probe, host)
     else:
         seen = looking.look(probe, host, task.subject)
+    seen = meter.put_on(seen)
     return seen.status, looking.encode(seen)
 
 
@@ -91,11 +93,14 @@ def pass_on(
     stream: Stream, probe: Probe, host: Host, task: Task, incoming: Requests, answers: int
 ) -> None:
     allowance = Allowance(READINGS_A_SECOND)
+    meter = looking.Meter()
     first = True
     while first or not incoming.more():
         chunk = stream.read()
         if first or chunk.readings or chunk.lost or chunk.suppressed:
             seen = tell(probe, host, chunk, allowance.take(len(chunk.readings)))
+            # A stream waits in between; what counts is the CPU.
+            seen = msgspec.structs.replace(meter.put_on(seen), took_seconds=0.0)
             write(answers, write_answer(task.number, seen.status, looking.encode(seen)))
         first = False
         time.sleep(PAUSE_SECONDS)

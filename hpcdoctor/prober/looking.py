@@ -5,7 +5,9 @@ Here is the prober's `except Exception`: one broken probe must not take the othe
 
 import contextlib
 import os
+import resource
 import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,26 @@ _STATUS = {
     Unavailable: ReadStatus.UNAVAILABLE,
     NeedsSecondReading: ReadStatus.FIRST,
 }
+
+
+class Meter:
+    """What has this process used since it was asked last?"""
+
+    def __init__(self) -> None:
+        self._then, self._cpu = time.monotonic(), _cpu_seconds()
+
+    def put_on(self, seen: Look) -> Look:
+        """Return the Look with what it cost, and begin anew."""
+        now, cpu = time.monotonic(), _cpu_seconds()
+        took, used = round(now - self._then, 6), round(cpu - self._cpu, 6)
+        self._then, self._cpu = now, cpu
+        return msgspec.structs.replace(seen, took_seconds=took, cpu_seconds=used)
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of the tools that it has waited for."""
+    tools = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + tools.ru_utime + tools.ru_stime
 
 
 def look(probe: Probe, host: Host, subject: str | None = None) -> Look:
@@ -110,7 +132,17 @@ def explain(error: Exception, probe: str, host: Host, subject: str | None = None
     reason = str(error)
     if status is ReadStatus.BROKEN:
         reason = f"{type(error).__name__} at {find_line(error)}: {reason}"
-    return Look(probe, status, host.clock(), subject, reason=clean(reason))
+    denied = status is ReadStatus.UNAVAILABLE and was_denied(error)
+    return Look(probe, status, host.clock(), subject, reason=clean(reason), denied=denied)
+
+
+def was_denied(error: BaseException | None) -> bool:
+    """Tell whether the kernel refused something on the way to this error."""
+    for _ in range(10):  # no chain of ours is longer
+        if error is None or isinstance(error, PermissionError):
+            break
+        error = error.__cause__ or error.__context__
+    return isinstance(error, PermissionError)
 
 
 def clean(text: str) -> str:
