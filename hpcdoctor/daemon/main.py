@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from hpcdoctor import __version__, knowledge
@@ -21,9 +22,10 @@ from hpcdoctor.daemon.evidence import SCENE, Evidence
 from hpcdoctor.daemon.gate import GateKeeper, gate_of
 from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
-from hpcdoctor.daemon.pipeline import Pipeline
+from hpcdoctor.daemon.pipeline import Pipeline, Words
 from hpcdoctor.daemon.readings import Readings, Schedule
 from hpcdoctor.daemon.record import Recorder
+from hpcdoctor.daemon.selfwatch import SelfWatch
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.topics import Topics
@@ -32,6 +34,7 @@ from hpcdoctor.lifecycle.inputs import Answered
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.quantity import parse_duration, parse_size
 from hpcdoctor.probes.host import Host
+from hpcdoctor.report.illness import HOUR, Facts
 
 log = structlog.get_logger()
 
@@ -101,9 +104,16 @@ class Daemon:
             self.pipeline.queue.put,
             self.clock,
         )
+        self.watch = SelfWatch(self._knowledge, self._facts, self.clock)
         self.answers = Answers(self.pipeline, self.notices, self.parts)
         self.outlet = Outlet(
-            settings, self.topics, self.store, self.pipeline, self.readings, self.executor
+            settings,
+            self.topics,
+            self.store,
+            self.pipeline,
+            self.readings,
+            self.executor,
+            self.watch,
         )
         self.control = Control(settings.control_socket, self.answers.respond, os.geteuid())
         self.gate = GateKeeper(Path(settings.run_directory))
@@ -142,6 +152,7 @@ class Daemon:
             log.info("stopping", node=self.name)
             for part in parts:
                 part.cancel()
+        self.outlet.close()
         await self._last_words()
 
     async def _last_words(self) -> None:
@@ -166,6 +177,8 @@ class Daemon:
             if self.pipeline.trouble:
                 await self.pipeline.retry()
             await self.outlet.tick()
+            if told := self.watch.tick():
+                await self.pipeline.queue.put(Words(told))
             self._keep_gate()
             if self.pipeline.progress != progress:  # each tick is a turn: a stuck one is not alive
                 progress = self.pipeline.progress
@@ -196,26 +209,47 @@ class Daemon:
             self.reload_trouble = ""
             self.known = known
             self.pipeline.adopt(known)
+            self.watch.reloaded()
             self.readings.schedule = Schedule(known.checks, parse_duration(known.settings.tick))
             log.info("reloaded", checks=len(known.checks), mode=known.settings.mode.value)
         systemd.ready()
 
     def notices(self) -> list[str]:
         """Return what is not as it should be with hpcdoctor itself."""
-        notices = [UNSAFE] if self.accept_user_kernel_log else []
-        if not self.readings.connected:
-            notices.append("the prober does not answer: nothing new is measured")
-        notices += [
-            n
-            for n in (
-                self.pipeline.trouble,
-                self.reload_trouble,
-                self.store.rebuilt,
-                self.gate.trouble,
-            )
-            if n
+        return [str(notice) for notice in self.watch.notices()]
+
+    def _facts(self, facts: Facts) -> Facts:
+        """Add what the parts know of themselves; what it means is report/illness.py."""
+        ledger, now = self.readings.ledger, facts.now
+        costs, cost_seconds = ledger.costs(now)
+        facts = msgspec.structs.replace(
+            facts,
+            unsafe=self.accept_user_kernel_log,
+            prober_connected=self.readings.connected,
+            prober_silent_seconds=self.readings.silent_seconds,
+            prober_losses=ledger.losses_lately(now),
+            denied=dict(ledger.denied),
+            broken=dict(ledger.broken),
+            starved_looks=ledger.starved_lately(now),
+            probe_costs=costs,
+            cost_seconds=cost_seconds,
+            rebuilt=self.store.rebuilt,
+            store_trouble=self.pipeline.trouble,
+            helper_trouble=facts.helper_trouble or self.performer.trouble,
+            reload_trouble=self.reload_trouble,
+            never_ran=self._never_ran(now),
+            gate_trouble=self.gate.trouble,
+        )
+        return self.outlet.add_facts(facts)
+
+    def _never_ran(self, now: Instant) -> list[str]:
+        """Return the checks of whose probe nothing was heard, once there was time enough."""
+        if now.seconds_since(self.watch.started) < HOUR:
+            return []
+        seen = self.readings.ledger.last_look
+        return [
+            name for name, c in sorted(self.known.checks.items()) if c.definition.probe not in seen
         ]
-        return notices + self.outlet.notices()
 
     def parts(self) -> dict[str, Any]:
         """Return how hpcdoctor's own parts stand."""

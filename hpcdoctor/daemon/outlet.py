@@ -3,25 +3,34 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections import Counter
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from hpcdoctor import __version__
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.daemon.readings import Readings
+from hpcdoctor.daemon.selfwatch import SelfWatch
+from hpcdoctor.daemon.snapshot import take
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.daemon.story import node_state
-from hpcdoctor.daemon.web import Snapshot, Web
+from hpcdoctor.daemon.textfile import Textfile
+from hpcdoctor.daemon.web import Web
 from hpcdoctor.definitions.settings import Authority, Settings
 from hpcdoctor.events.publisher import Publisher
-from hpcdoctor.events.spool import Counts, Outgoing, SpoolUnusable
+from hpcdoctor.events.spool import Backlog, Counts, Outgoing, SpoolUnusable
 from hpcdoctor.events.topics import Topics
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.quantity import parse_duration, parse_size
+from hpcdoctor.report.illness import Facts
+from hpcdoctor.report.metrics import Snapshot
 
 T = TypeVar("T")
+
+COUNT_SECONDS = 30.0
 
 
 class StoreThread:
@@ -46,6 +55,9 @@ class StoreThread:
     async def counts(self) -> Counts:
         return await self._do(self._store.spool.counts)
 
+    async def backlog(self, now: Instant) -> Backlog:
+        return await self._do(lambda: self._store.spool.backlog(now))
+
     async def _do(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -64,8 +76,10 @@ class Outlet:
         pipeline: Pipeline,
         readings: Readings,
         executor: Executor,
+        watch: SelfWatch,
     ) -> None:
         self._settings = settings
+        self._watch = watch
         self._stream = store.spool.stream
         self._pipeline = pipeline
         spool = StoreThread(store, executor)
@@ -81,10 +95,17 @@ class Outlet:
             else None
         )
         self._spool = spool
-        self._spool_counts = Counts(0, 0, 0, 0)
-        self._web = (
-            Web(settings.metrics, lambda: self._snapshot(readings)) if settings.metrics else None
-        )
+        self.spool_counts = Counts(0, 0, 0, 0)
+        self.backlog = Backlog(0, None)
+        self._count_due = 0.0  # monotonic
+        self._web: Web | None = None
+        self._textfile: Textfile | None = None
+        if (asked := settings.metrics) is not None:
+            if (port := asked.http_port) is not None:
+                self._web = Web(asked.address, port, lambda: self._snapshot(readings))
+            if asked.textfile is not None:
+                path = Path(asked.textfile)
+                self._textfile = Textfile(path, lambda: self._snapshot(readings))
 
     def wake(self) -> None:
         """Something new is in the tables."""
@@ -101,20 +122,45 @@ class Outlet:
         return parts
 
     async def tick(self) -> None:
-        """Count what waits in the spool, for the metrics."""
-        if self._web is not None:
+        """Count what waits in the spool, now and then: a long one is read from end to end."""
+        if time.monotonic() >= self._count_due:
+            self._count_due = time.monotonic() + COUNT_SECONDS
             with contextlib.suppress(SpoolUnusable):  # the store's trouble is told elsewhere
-                self._spool_counts = await self._spool.counts()
+                self.spool_counts = await self._spool.counts()
+                self.backlog = await self._spool.backlog(self._pipeline.clock())
+        if self._textfile is not None:
+            self._textfile.tick()
 
-    def notices(self) -> list[str]:
-        """Return what is not as it should be on the way out."""
+    def close(self) -> None:
+        """Leave nothing behind that would be taken for today's numbers."""
+        if self._textfile is not None:
+            self._textfile.close()
+
+    def add_facts(self, facts: Facts) -> Facts:
+        """Add what is not as it should be on the way out."""
+        settings = self._settings
+        return msgspec.structs.replace(
+            facts,
+            broker_configured=self._publisher is not None,
+            broker_trouble=self._broker_trouble(),
+            spool_pending=self.spool_counts.pending,
+            spool_oldest_seconds=self.backlog.oldest_seconds,
+            spool_age_seconds=parse_duration(settings.spool_age),
+            spool_bytes=self.backlog.size_bytes,
+            spool_limit_bytes=parse_size(settings.spool_size),
+            spool_lost_recently=self._watch.lost_lately(self.spool_counts.lost),
+            web_trouble=self._web.trouble if self._web else "",
+            textfile_trouble=self._textfile.trouble if self._textfile else "",
+        )
+
+    def _broker_trouble(self) -> str:
         if self._publisher is None:
-            return []
+            return ""
         health = self._publisher.health
         if not health.connected:
             why = f": {health.trouble}" if health.trouble else ""
-            return [f"the broker is not connected, events wait in the spool{why}"]
-        return [health.trouble] if health.trouble else []
+            return f"the broker is not connected, events wait in the spool{why}"
+        return health.trouble
 
     def counts(self) -> dict[str, Any]:
         if self._publisher is None:
@@ -126,29 +172,15 @@ class Outlet:
         }
 
     def _snapshot(self, readings: Readings) -> Snapshot:
-        import psutil  # only where metrics are on
-
-        pipeline = self._pipeline
-        findings = Counter((f.check, f.verdict.value) for f in pipeline.judge.findings.values())
-        health = self._publisher.health if self._publisher else None
-        return Snapshot(
-            version=__version__,
-            state=pipeline.node.state,
-            verdict=pipeline.judge.verdict(),
-            findings=dict(findings),
-            skipped_checks=sum(o.verdict is None for o in pipeline.judge.outcomes()),
-            held=pipeline.node.hold is not None,
-            would_have_drained_total=pipeline.node.would_have_drained,
-            prober_connected=readings.connected,
-            looks_total=dict(readings.looks),
-            broker_connected=health.connected if health else None,
-            denied_total=health.denied if health else 0,
-            spool_pending=self._spool_counts.pending,
-            spool_lost_total=self._spool_counts.lost,
-            store_usable=not pipeline.trouble,
-            scheduler_failures=pipeline.node.failures,
-            history_bytes=pipeline.judge.history.used_bytes,
-            resident_bytes=psutil.Process().memory_info().rss,
+        return take(
+            self._pipeline,
+            readings,
+            self.spool_counts,
+            self.backlog,
+            self._publisher.health if self._publisher else None,
+            notices=self._watch.notices(),
+            free_bytes=self._watch.outside.free_bytes,
+            started=self._watch.started,
         )
 
     def _state(self) -> bytes:

@@ -40,6 +40,7 @@ class Performer:
         self._store = store
         self._answer = answer
         self._executor = executor
+        self.trouble = ""  # why the helper could not be reached the last time it was asked
         self._news = asyncio.Event()
         self._news.set()
 
@@ -75,12 +76,15 @@ class Performer:
         result = Result.NO_ANSWER
         try:
             async with asyncio.timeout(seconds):
-                return await ask_helper(settings.helper_socket, action)
+                answer = await ask_helper(settings.helper_socket, action)
+                self.trouble = ""
+                return answer
         except TimeoutError:
             reason = f"the helper has not answered within {seconds:.0f} s"
             result = Result.TOO_LONG if repairing else result
         except (OSError, EOFError) as error:
             reason = f"the helper cannot be reached at {settings.helper_socket}: {error}"
+            self.trouble = reason
         except msgspec.MsgspecError as error:
             reason = f"the helper's answer is not understood: {error}"
         log.warning("helper.no-answer", action=action.id, reason=reason)

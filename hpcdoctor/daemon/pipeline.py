@@ -30,6 +30,7 @@ from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.repairs import facts_of, why_unverified
 from hpcdoctor.daemon.store import Saved, Store, StoreUnusable
 from hpcdoctor.daemon.story import Told, shout, tell
+from hpcdoctor.daemon.tally import Tally
 from hpcdoctor.events.vocabulary import LogGap, NodeStarted
 from hpcdoctor.knowledge import Knowledge
 from hpcdoctor.lifecycle.inputs import (
@@ -67,6 +68,12 @@ class Job(msgspec.Struct, frozen=True):
     done: "asyncio.Future[None]"
 
 
+class Words(msgspec.Struct, frozen=True):
+    """Events about ourselves: they go to the spool and pass neither the judge nor the rules."""
+
+    told: list[Told]
+
+
 class Pipeline:
     """The judge, the node and the store of one daemon."""
 
@@ -89,12 +96,13 @@ class Pipeline:
         self.clock = clock
         self.accept_user_kernel_log = accept_user_kernel_log
         self.why_no_repair = why_no_repair  # the store does not outlive a reboot
-        self.queue: asyncio.Queue[list[Look] | Input | Job] = asyncio.Queue(maxsize=1000)
+        self.queue: asyncio.Queue[list[Look] | Input | Job | Words] = asyncio.Queue(maxsize=1000)
         self.recorder = recorder
         self.evidence = evidence
         self.progress = 0  # turns made, for the watchdog
         self.trouble = ""  # why nothing can be written, as last seen
         self.last_sequence = 0
+        self.tally = Tally()
         self.on_commit: list[Callable[[], None]] = []
         self._store = store
         self._executor = executor
@@ -132,13 +140,15 @@ class Pipeline:
             )
         )
 
+        self.tally.count(self._untold, [], self.node)
+
     async def run(self) -> None:
         """Take one input after the other, for ever."""
         await self.take(Started(empty_store=self._empty_store))
         while True:
             await self.take(await self.queue.get())
 
-    async def take(self, item: "list[Look] | Input | Job") -> None:
+    async def take(self, item: "list[Look] | Input | Job | Words") -> None:
         """Give one input its turn, and return when what follows from it is committed."""
         match item:
             case Job(work=work, done=done):
@@ -151,6 +161,8 @@ class Pipeline:
                         done.set_result(None)
             case list():
                 await self._turn(item, [])
+            case Words(told=told):
+                await self._commit(told, [], [], self.clock())
             case _:
                 await self._turn([], [item])
         self.progress += 1
@@ -329,6 +341,7 @@ class Pipeline:
         self._untold += shout(told) if self.accept_user_kernel_log else told
         self._unsaved_actions += asks
         self._unsaved_results += ended
+        self.tally.count(told, ended, self.node)
         for one in told:
             log.info(one.type, subject=one.subject, **_for_the_log(one, self.node))
         node, findings = self.node, list(self.judge.findings.values())

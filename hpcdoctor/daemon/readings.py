@@ -3,7 +3,6 @@
 import asyncio
 import os
 import zlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import msgspec
 import structlog
 
 from hpcdoctor.checks.compiled import CompiledCheck
+from hpcdoctor.daemon.ledger import Ledger
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Look, ReadStatus
 from hpcdoctor.model.request import Follow, Read, Request
 from hpcdoctor.probes.registry import Shape
+from hpcdoctor.report.illness import SILENT_SECONDS
 
 log = structlog.get_logger()
 
@@ -83,14 +84,14 @@ class Readings:
     ) -> None:
         self.schedule = schedule
         self.connected = False
-        self.broken = 0  # connections lost
-        self.looks: Counter[tuple[str, str]] = Counter()  # by probe and how the look ended
+        self.ledger = Ledger()
         self._path = path
         self._positions = positions
         self._deliver = deliver
         self._clock = clock
         self._writer: asyncio.StreamWriter | None = None
         self._ended: set[str] = set()  # streams that the prober follows no more
+        self._asked: Instant | None = None  # since when it has been asked and has said nothing
 
     async def run(self) -> None:
         """Keep a connection, and pass on what comes."""
@@ -115,13 +116,20 @@ class Readings:
                 log.warning("prober.broken", reason=str(error))
             finally:
                 self.connected = False
-                self.broken += 1
+                self._asked = None
+                self.ledger.lose(self._clock())
                 self._writer.close()
                 self._writer = None
 
+    @property
+    def silent_seconds(self) -> float | None:
+        """Return for how long the prober has been asked and has said nothing; None: it has."""
+        return self._clock().seconds_since(self._asked) if self._asked is not None else None
+
     def _note(self, looks: list[Look]) -> None:
+        self._asked = None
+        self.ledger.note(looks)
         for look in looks:
-            self.looks[look.probe, look.status.value] += 1
             if look.probe in self.schedule.streams and look.status in ENDED:
                 self._ended.add(look.probe)
 
@@ -135,26 +143,32 @@ class Readings:
         """Follow the streams from where we are, and look at everything once."""
         await self._follow(self.schedule.streams)
         self.connected = True
-        await self._send(Read(probes=self.schedule.probes, deadline_seconds=DEADLINE_SECONDS))
+        await self._look(self.schedule.probes)
 
     async def ask(self, probes: list[str]) -> None:
         """Look with these probes now, out of turn; what they see comes like everything else."""
         if self.connected:
-            await self._send(Read(probes=probes, deadline_seconds=DEADLINE_SECONDS))
+            await self._look(probes)
 
     async def tick(self, number: int) -> None:
         """Ask for what is due; without a prober, say that it cannot be read."""
         due = self.schedule.due(number)
-        if not self.connected:
+        # One that is stopped takes requests until its socket is full, and then holds us up.
+        silent = (self.silent_seconds or 0.0) >= SILENT_SECONDS
+        if not self.connected or silent:
             await self._deliver(self._unavailable([*due, *self.schedule.streams]))
             return
         try:
             if self._ended and number % FOLLOW_AGAIN_TICKS == 0:
                 await self._follow(sorted(self._ended))
             if due:
-                await self._send(Read(probes=due, deadline_seconds=DEADLINE_SECONDS))
+                await self._look(due)
         except OSError as error:
             log.warning("prober.broken", reason=str(error))
+
+    async def _look(self, probes: list[str]) -> None:
+        self._asked = self._asked or self._clock()
+        await self._send(Read(probes=probes, deadline_seconds=DEADLINE_SECONDS))
 
     async def _send(self, request: Request) -> None:
         if self._writer is not None:

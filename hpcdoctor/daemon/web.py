@@ -8,19 +8,14 @@ a command line or a job.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
-from hpcdoctor.definitions.settings import Metrics
-from hpcdoctor.model.finding import Verdict
-from hpcdoctor.model.node import State
+from hpcdoctor.report.metrics import Snapshot, render
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
 
     from aiohttp import web
-    from prometheus_client.core import Metric
 
 log = structlog.get_logger()
 
@@ -30,33 +25,13 @@ RETRY_SECONDS = 60.0
 MOST_CONNECTIONS = 32
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What one scrape shows."""
-
-    version: str
-    state: State
-    verdict: Verdict
-    findings: dict[tuple[str, str], int]  # (check, verdict): how many are open
-    skipped_checks: int
-    held: bool
-    would_have_drained_total: int
-    prober_connected: bool
-    looks_total: dict[tuple[str, str], int]  # (probe, status)
-    broker_connected: bool | None  # None: no broker is configured
-    denied_total: int
-    spool_pending: int
-    spool_lost_total: int
-    store_usable: bool
-    scheduler_failures: int  # in a row
-    history_bytes: int
-    resident_bytes: int
-
-
 class Web:
     """The HTTP server of one daemon."""
 
-    def __init__(self, settings: Metrics, snapshot: Callable[[], Snapshot]) -> None:
-        self._settings = settings
+    def __init__(self, address: str, port: int, snapshot: Callable[[], Snapshot]) -> None:
+        self.trouble = ""  # why nobody can connect now
+        self._address = address
+        self._port = port
         self._snapshot = snapshot
 
     async def run(self) -> None:
@@ -73,17 +48,18 @@ class Web:
         )
         await runner.setup()
         listener = None
-        trouble = ""
         try:
             while listener is None:
                 try:
                     listener = await self._listen(runner)
                 except OSError as error:
-                    if str(error) != trouble:
-                        trouble = str(error)
+                    trouble = f"/metrics is not served at {self._address}:{self._port}: {error}"
+                    if trouble != self.trouble:
+                        self.trouble = trouble
                         log.warning("metrics.off", reason=trouble)
                     # A job may have been first at the port, and jobs end.
                     await asyncio.sleep(RETRY_SECONDS)
+            self.trouble = ""
             await asyncio.Event().wait()
         finally:
             if listener is not None:
@@ -103,18 +79,13 @@ class Web:
                 return Refused()
             return server()
 
-        return await asyncio.get_running_loop().create_server(
-            accept, self._settings.address, self._settings.port
-        )
+        return await asyncio.get_running_loop().create_server(accept, self._address, self._port)
 
     async def _metrics(self, _request: "web.Request") -> "web.Response":
         from aiohttp import web
-        from prometheus_client import CollectorRegistry, generate_latest
 
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self._snapshot()))
         return web.Response(
-            body=generate_latest(registry),
+            body=render(self._snapshot()),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
@@ -127,63 +98,3 @@ class Web:
         return web.json_response(
             {"well": well, "state": now.state.value}, status=200 if well else 503
         )
-
-
-class _Collector:
-    """One snapshot in Prometheus' terms."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._now = snapshot
-
-    def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import (
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            InfoMetricFamily,
-        )
-
-        now = self._now
-        yield InfoMetricFamily("hpcdoctor", "The version.", {"version": now.version})
-        state = GaugeMetricFamily("hpcdoctor_node_state", "1 for the state.", labels=["state"])
-        for each in State:
-            state.add_metric([each.value], float(each is now.state))
-        yield state
-        verdict = GaugeMetricFamily("hpcdoctor_verdict", "1 for the verdict.", labels=["verdict"])
-        for one in Verdict:
-            verdict.add_metric([one.value], float(one is now.verdict))
-        yield verdict
-        findings = GaugeMetricFamily(
-            "hpcdoctor_findings", "Findings that are open.", labels=["check", "verdict"]
-        )
-        for labels, number in sorted(now.findings.items()):
-            findings.add_metric(list(labels), number)
-        yield findings
-        looks = CounterMetricFamily(
-            "hpcdoctor_looks", "Looks of a probe by how they ended.", labels=["probe", "status"]
-        )
-        for labels, number in sorted(now.looks_total.items()):
-            looks.add_metric(list(labels), number)
-        yield looks
-        for name, meaning, value in (
-            ("checks_skipped", "Checks that were not judged.", now.skipped_checks),
-            ("held", "1 while an administrator holds the node.", now.held),
-            ("prober_connected", "1 while the prober answers.", now.prober_connected),
-            ("spool_pending", "Events that the broker has not taken.", now.spool_pending),
-            ("store_usable", "1 while the database can be written.", now.store_usable),
-            ("scheduler_failures", "Failures of the scheduler in a row.", now.scheduler_failures),
-            ("history_bytes", "Memory behind the windows.", now.history_bytes),
-            ("resident_bytes", "Resident memory of the daemon.", now.resident_bytes),
-        ):
-            yield GaugeMetricFamily(f"hpcdoctor_{name}", meaning, float(value))
-        if now.broker_connected is not None:
-            yield GaugeMetricFamily(
-                "hpcdoctor_broker_connected",
-                "1 while the broker is connected.",
-                float(now.broker_connected),
-            )
-        for name, meaning, value in (
-            ("would_have_drained", "Drains that shadow mode kept.", now.would_have_drained_total),
-            ("broker_denied", "Messages that the broker refused.", now.denied_total),
-            ("spool_lost", "Events dropped before anybody had them.", now.spool_lost_total),
-        ):
-            yield CounterMetricFamily(f"hpcdoctor_{name}", meaning, float(value))

@@ -67,11 +67,20 @@ class Mqtt(_Section, frozen=True, kw_only=True):
     keepalive_seconds: int = 60  # how soon the broker notices that this node is gone
 
 
+DEFAULT_PORT = 9735
+
+
 class Metrics(_Section, frozen=True, kw_only=True):
-    """/metrics and /healthz over HTTP; off unless this section exists."""
+    """/metrics and /healthz over HTTP, or a textfile; off unless this section exists."""
 
     address: str = "127.0.0.1"  # of this machine alone; 0.0.0.0: of all its addresses
-    port: int = 9735  # where it listens, of TCP
+    port: int | None = None  # default: 9735, and none where there is a textfile
+    textfile: str | None = None  # ends in .prom, in a folder that the user hpcdoctor may write into
+
+    @property
+    def http_port(self) -> int | None:
+        """Return the port to serve at; None: there is no server."""
+        return DEFAULT_PORT if self.port is None and self.textfile is None else self.port
 
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -112,6 +121,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     spool_size: str = "64MiB"  # how many events; beyond it, readings and findings go first
     record_age: str = "14d"  # how long the probes' readings are kept, for `hpcdoctor replay`
     record_size: str = "64MiB"  # how many readings; 0B: none; a store in memory keeps an eighth
+    probe_cost_ratio: float = 0.02  # of one CPU; where all probes use more, hpcdoctor says so
     user: str = "hpcdoctor"  # whom the daemon runs as
     run_directory: str = "/run/hpcdoctor"  # folder of the sockets
     state_directory: str = "/var/lib/hpcdoctor"  # folder of the daemon's database

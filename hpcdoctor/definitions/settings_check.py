@@ -123,6 +123,9 @@ def _limit(settings: Settings, source: Located) -> Iterator[DefinitionError]:
     where = section if isinstance(section, Located) else source
     if settings.limit.nodes < 0:
         yield where.error("`nodes` has to be 0 or more", "nodes")
+    if not 0 < settings.probe_cost_ratio <= 1:
+        hint = "is a fraction of one CPU above 0 and up to 1, such as 0.02"
+        yield source.error(f"`probe_cost_ratio` {hint}", "probe_cost_ratio")
     share = settings.limit.share_ratio
     if not 0 <= share <= 1:
         hint = f"; did you mean {share / 100:g}?" if 1 < share <= 100 else ""
@@ -164,11 +167,25 @@ def _slurm(settings: Settings, source: Located) -> Iterator[DefinitionError]:
         yield source["slurm"].error("`grace` has to be between 0s and 1d", "grace")
 
 
+def _textfile(settings: Settings, source: Located) -> Iterator[DefinitionError]:
+    name = settings.metrics.textfile if settings.metrics is not None else None
+    if name is None:
+        return
+    path = PurePosixPath(name)
+    if not path.is_absolute() or ".." in path.parts or path.suffix != ".prom":
+        yield source["metrics"].error(
+            f"`textfile: {name}` has to be a whole path that ends in .prom; node_exporter reads no "
+            "other",
+            "textfile",
+        )
+
+
 def _network(settings: Settings, source: Located) -> Iterator[DefinitionError]:
-    for name in ("mqtt", "metrics"):
-        section = getattr(settings, name)
-        if section is not None and not 1 <= section.port <= 65535:
-            yield source[name].error(f"`port: {section.port}` is no TCP port", "port")
+    for name, asked in (("mqtt", settings.mqtt), ("metrics", settings.metrics)):
+        port = asked.port if asked is not None else None
+        if port is not None and not 1 <= port <= 65535:
+            yield source[name].error(f"`port: {port}` is no TCP port", "port")
+    yield from _textfile(settings, source)
     mqtt = settings.mqtt
     if mqtt is None:
         return

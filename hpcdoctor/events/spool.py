@@ -73,6 +73,13 @@ class Counts(NamedTuple):
     lost: int  # ever dropped before anybody had acknowledged them
 
 
+class Backlog(NamedTuple):
+    """What the broker has not taken."""
+
+    size_bytes: int
+    oldest_seconds: float | None  # None where nothing waits
+
+
 class _Dropped(NamedTuple):
     """What one round of dropping took away, and how much of it was a loss."""
 
@@ -212,6 +219,17 @@ class Spool:
             "SELECT bytes, lost_total FROM spool_head"
         ).fetchone()
         return Counts(pending, kept, size_bytes, lost)
+
+    def backlog(self, now: Instant) -> Backlog:
+        (size_bytes,) = self._connection.execute(
+            "SELECT coalesce(sum(length(payload) + ?), 0) FROM spool WHERE published = 0",
+            (OVERHEAD_BYTES,),
+        ).fetchone()
+        oldest = self._connection.execute(
+            "SELECT boot_id, boottime, wall FROM spool WHERE published = 0 "
+            "ORDER BY sequence LIMIT 1"
+        ).fetchone()
+        return Backlog(size_bytes, now.seconds_since(Instant(*oldest)) if oldest else None)
 
     def trim(self, now: Instant) -> int:
         """Drop what is too old or too much, tell a loss as an event; return how many went.

@@ -174,6 +174,13 @@ class SpoolLost(EventData, frozen=True, kw_only=True):
     because: str
 
 
+class SelfNotice(EventData, frozen=True, kw_only=True):
+    code: str
+    what: str
+    do: str
+    since: str
+
+
 class EventType(NamedTuple):
     """One line of the table."""
 
@@ -247,6 +254,20 @@ _TYPES = (
         "hpcdoctor.spool.lost",
         SpoolLost,
         "Of the events numbered `first` to `last`, so many were dropped and will not come.",
+    ),
+    EventType(
+        "hpcdoctor.self.noticed",
+        SelfNotice,
+        "Something is wrong with hpcdoctor itself; `docs/troubleshooting.md` lists the codes. It "
+        "is for people: no rule sees it, and it never drains a node.",
+        droppable=True,
+    ),
+    EventType(
+        "hpcdoctor.self.cleared",
+        SelfNotice,
+        "What was wrong with hpcdoctor itself is over. After `hpcdoctor.node.started` all of it "
+        "counts as over, and what still is gets noticed anew.",
+        droppable=True,
     ),
 )
 

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from hpcdoctor.daemon import web
-from hpcdoctor.daemon.web import Snapshot, Web
-from hpcdoctor.definitions.settings import Metrics
+from hpcdoctor.daemon.web import Web
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.node import State
+from hpcdoctor.report.metrics import Snapshot
 from tests.doubles.waiting import free_port
 
 WELL = Snapshot(
@@ -24,7 +24,6 @@ WELL = Snapshot(
     state=State.DRAINING,
     verdict=Verdict.CRITICAL,
     findings={("gpu-lost", "critical"): 2},
-    skipped_checks=4,
     held=False,
     would_have_drained_total=3,
     prober_connected=True,
@@ -43,7 +42,7 @@ WELL = Snapshot(
 @asynccontextmanager
 async def served(snapshot: Snapshot) -> AsyncIterator[str]:
     port = free_port()
-    task = asyncio.create_task(Web(Metrics(port=port), lambda: snapshot).run())
+    task = asyncio.create_task(Web("127.0.0.1", port, lambda: snapshot).run())
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -74,7 +73,7 @@ async def test_metrics_are_what_prometheus_reads() -> None:
     assert samples["hpcdoctor_node_state", "draining"] == 1
     assert samples["hpcdoctor_node_state", "healthy"] == 0
     assert samples["hpcdoctor_findings", "critical", "gpu-lost"] == 2
-    assert samples["hpcdoctor_would_have_drained_total",] == 3
+    assert samples["hpcdoctor_shadow_drains_total",] == 3
     assert samples["hpcdoctor_looks_total", "absent", "edac"] == 7
     assert ("hpcdoctor_broker_connected",) not in samples, "none is configured"
 
@@ -100,7 +99,7 @@ async def test_a_port_that_a_job_has_taken_is_used_as_soon_as_it_is_free(
     monkeypatch.setattr(web, "RETRY_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as squatter, capture_logs() as logs:
         port = squatter.getsockname()[1]
-        task = asyncio.create_task(Web(Metrics(port=port), lambda: WELL).run())
+        task = asyncio.create_task(Web("127.0.0.1", port, lambda: WELL).run())
         await asyncio.sleep(0.1)
         assert not task.done()
         assert [log["event"] for log in logs] == ["metrics.off"]  # told once

@@ -6,12 +6,21 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor.report.pages import __main__ as pages
-from hpcdoctor.report.pages import lifecycle, settings
+from hpcdoctor.report.pages import lifecycle, metrics, settings, troubleshooting
 from tests.conftest import CHECKOUT
 
 
 def test_the_page_of_settings_is_what_the_code_says(expect: Callable[[Path, str], None]) -> None:
     expect(CHECKOUT / "docs/settings.md", settings.render())
+
+
+def test_the_page_of_metrics_is_what_the_code_says(expect: Callable[[Path, str], None]) -> None:
+    expect(CHECKOUT / "docs/metrics.md", metrics.render())
+
+
+def test_every_illness_of_our_own_is_on_the_page(expect: Callable[[Path, str], None]) -> None:
+    page = CHECKOUT / "docs/troubleshooting.md"
+    expect(page, troubleshooting.put_into(page.read_text()))
 
 
 def test_the_drawing_of_the_lifecycle_is_what_the_code_does(
@@ -38,9 +47,6 @@ def test_every_setting_is_explained() -> None:
 
 def test_a_page_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert pages.main(["rumours"]) == 64
-    assert (
-        "check-json | checks | example | lifecycle | lint | settings | schema-settings"
-        in capsys.readouterr().err
-    )
+    assert " | settings | troubleshooting | schema-settings" in capsys.readouterr().err
     assert pages.main(["settings"]) == 0
     assert capsys.readouterr().out == settings.render()

@@ -4,7 +4,17 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from hpcdoctor.report.pages import check_json, checks, example, lifecycle, lint, schemas, settings
+from hpcdoctor.report.pages import (
+    check_json,
+    checks,
+    example,
+    lifecycle,
+    lint,
+    metrics,
+    schemas,
+    settings,
+    troubleshooting,
+)
 
 PAGES: dict[str, Callable[[], str]] = {
     "check-json": check_json.render,
@@ -12,7 +22,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "example": example.render,
     "lifecycle": lifecycle.render,
     "lint": lint.render,
+    "metrics": metrics.render,
     "settings": settings.render,
+    "troubleshooting": troubleshooting.render,
     **{f"schema-{kind}": partial(schemas.render, kind) for kind in schemas.KINDS},
 }
 
