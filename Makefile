@@ -33,8 +33,9 @@ PLACE := $(subst /,-,$(CURDIR))
 RUNNABLE := $(VENV)/runnable$(PLACE)
 DEVELOPABLE := $(VENV)/developable$(PLACE)
 
-TEST_PACKAGES := faketime fuse3 gcc iproute2 libc6-dev libcap2-bin libudev1 mosquitto mosquitto-clients \
-	munge openssl slurm-client slurm-wlm-basic-plugins slurm-wlm-jwt-plugin slurmctld slurmd strace systemd util-linux
+TEST_PACKAGES := faketime fuse3 gcc iproute2 libc6-dev libcap2-bin libudev1 mosquitto \
+	mosquitto-clients munge openssl prometheus slurm-client slurm-wlm-basic-plugins \
+	slurm-wlm-jwt-plugin slurmctld slurmd strace systemd util-linux
 BENCH_PACKAGES := prometheus-node-exporter
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -18,6 +18,9 @@ from hpcdoctor.model.quantity import parse_size
 from hpcdoctor.report.illness import Notice
 from hpcdoctor.report.metrics import SKIPPED, Snapshot
 
+# How a remediation may end; counted from 0 on, so that `increase` sees the first.
+ENDS = (Result.DONE, Result.FAILED, Result.TOO_LONG, Result.NO_ANSWER, Result.REFUSED)
+
 
 def take(
     pipeline: Pipeline,
@@ -51,12 +54,20 @@ def take(
         waits_for=waits_for(node, context, pipeline.tally.last_drain),
         would_have_drained_total=node.would_have_drained,
         actions_total=dict(pipeline.tally.actions),
-        repairs_total=dict(pipeline.tally.repairs),
+        repairs_total={
+            **{(name, end.value): 0 for name in known.settings.remediations for end in ENDS},
+            **pipeline.tally.repairs,
+        },
         events_total=dict(pipeline.tally.events),
         prober_connected=readings.connected,
         prober_losses_total=ledger.losses,
         looks_total=dict(ledger.looks),
-        last_look=dict(ledger.last_look),
+        # A stream speaks only when something happens: its silence is no age.
+        last_look={
+            probe: moment
+            for probe, moment in ledger.last_look.items()
+            if probe in readings.schedule.probes
+        },
         probe_cpu_seconds=dict(ledger.cpu_seconds),
         probe_duration_seconds=dict(ledger.duration_seconds),
         broker_connected=health.connected if health else None,

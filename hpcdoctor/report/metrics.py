@@ -278,7 +278,8 @@ FAMILIES = (
         "hpcdoctor_probe_last_look_timestamp_seconds",
         "gauge",
         ("probe",),
-        "When a look of this probe came last, however it ended.",
+        "When a look of this probe came last, however it ended. Streams, which speak only when "
+        "something happens, are left out.",
         _by_name(lambda now: now.last_look),
     ),
     Family(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor.report.pages import __main__ as pages
-from hpcdoctor.report.pages import lifecycle, metrics, settings, troubleshooting
+from hpcdoctor.report.pages import alerts, dashboard, lifecycle, metrics, settings, troubleshooting
 from tests.conftest import CHECKOUT
 
 
@@ -16,6 +16,14 @@ def test_the_page_of_settings_is_what_the_code_says(expect: Callable[[Path, str]
 
 def test_the_page_of_metrics_is_what_the_code_says(expect: Callable[[Path, str], None]) -> None:
     expect(CHECKOUT / "docs/metrics.md", metrics.render())
+
+
+def test_the_page_of_alerts_is_what_the_rules_say(expect: Callable[[Path, str], None]) -> None:
+    expect(CHECKOUT / "docs/alerts.md", alerts.render())
+
+
+def test_the_dashboard_is_what_its_generator_draws(expect: Callable[[Path, str], None]) -> None:
+    expect(CHECKOUT / "monitoring/grafana/hpcdoctor.json", dashboard.render())
 
 
 def test_every_illness_of_our_own_is_on_the_page(expect: Callable[[Path, str], None]) -> None:

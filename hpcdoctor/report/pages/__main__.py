@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 from hpcdoctor.report.pages import (
+    alerts,
     check_json,
     checks,
+    dashboard,
     example,
     lifecycle,
     lint,
@@ -17,8 +19,10 @@ from hpcdoctor.report.pages import (
 )
 
 PAGES: dict[str, Callable[[], str]] = {
+    "alerts": alerts.render,
     "check-json": check_json.render,
     "checks": checks.render,
+    "dashboard": dashboard.render,
     "example": example.render,
     "lifecycle": lifecycle.render,
     "lint": lint.render,
