@@ -74,8 +74,11 @@ class Metrics(_Section, frozen=True, kw_only=True):
     """/metrics and /healthz over HTTP, or a textfile; off unless this section exists."""
 
     address: str = "127.0.0.1"  # of this machine alone; 0.0.0.0: of all its addresses
-    port: int | None = None  # default: 9735, and none where there is a textfile
-    textfile: str | None = None  # ends in .prom, in a folder that the user hpcdoctor may write into
+    # of TCP; where it is left out 9735, and none where there is a textfile: "9735"
+    port: int | None = None
+    # for node_exporter, in a folder that the user hpcdoctor may write into:
+    # "/var/lib/prometheus/node-exporter/hpcdoctor.prom"
+    textfile: str | None = None
 
     @property
     def http_port(self) -> int | None:
@@ -121,7 +124,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     spool_size: str = "64MiB"  # how many events; beyond it, readings and findings go first
     record_age: str = "14d"  # how long the probes' readings are kept, for `hpcdoctor replay`
     record_size: str = "64MiB"  # how many readings; 0B: none; a store in memory keeps an eighth
-    probe_cost_ratio: float = 0.02  # of one CPU; where all probes use more, hpcdoctor says so
+    probe_cost_ratio: float = 0.02  # so much of one CPU may all probes use unremarked
     user: str = "hpcdoctor"  # whom the daemon runs as
     run_directory: str = "/run/hpcdoctor"  # folder of the sockets
     state_directory: str = "/var/lib/hpcdoctor"  # folder of the daemon's database
