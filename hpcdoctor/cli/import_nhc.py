@@ -1,0 +1,142 @@
+"""`hpcdoctor import-nhc`: what is a site's nhc.conf in our own files, and what did it never do?"""
+
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from hpcdoctor.cli.parser import Parser
+from hpcdoctor.model.text import visible
+from hpcdoctor.nhc.convert import Import, convert_file
+from hpcdoctor.nhc.emit import files_of
+from hpcdoctor.nhc.report import document, render
+
+MOST_BYTES = 4 << 20
+HOST = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+NEEDS_WORK = 1
+WRITTEN_BY_US = {"hpcdoctor.yaml", "profiles", "checks", "commands", "rules", "remediations", "nhc"}
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        prog="hpcdoctor import-nhc",
+        description="Take an nhc.conf over: a report, and with --output the files that stand for it. "
+        "Exit code: 0 every line is taken over, 1 some are not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, help="the nhc.conf")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write the files here; new, or empty"
+    )
+    parser.add_argument(
+        "--installed",
+        type=Path,
+        metavar="FOLDER",
+        help="where they will be read from, as in /etc/hpcdoctor (default: the output folder)",
+    )
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="as the node's kernel has its name; again for more, each in a folder of its own "
+        "(default: this machine)",
+    )
+    parser.add_argument(
+        "--functions",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="a file of the site's own checks (*.nhc), which lines may then call",
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.import-nhc/1")
+    options = parser.parse_args(arguments)
+    hosts: list[str] = list(dict.fromkeys(options.host)) or [socket.gethostname()]
+    for host in hosts:
+        if HOST.fullmatch(host) is None or host in (".", ".."):
+            parser.error(f"--host {host!r} cannot be the name of a host")
+    text = _read(parser, options.file)
+    names = [name for path in options.functions for name in _functions(parser, path)]
+    functions = [path.absolute() for path in options.functions]
+    reports = []
+    output: Path | None = options.output
+    if output is not None:
+        _make_room(parser, output)
+    for host in hosts:
+        imported = convert_file(text, options.file.name, host, names)
+        part = Path(host) if len(hosts) > 1 else Path()
+        written: list[str] = []
+        if output is not None:
+            final = ((options.installed or output) / part).absolute()
+            written = _write(imported, output / part, final, functions)
+        reports.append(document(imported, written))
+    if options.json:
+        found: object = reports[0] if len(reports) == 1 else reports
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        print("\n".join(render(each) for each in reports), end="")
+        if output is not None:
+            _what_next(output, hosts)
+    return NEEDS_WORK if any(each.totals.unconverted for each in reports) else 0
+
+
+def _read(parser: Parser, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        parser.error(f"{path}: {error.strerror}")
+    if len(content) > MOST_BYTES:
+        parser.error(f"{path} is larger than {MOST_BYTES >> 20} MiB; that is no nhc.conf")
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        parser.error(f"{path}:{line}: holds a zero byte; that is no text, and so no nhc.conf")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        parser.error(f"{path}:{line}: is not UTF-8; write it anew with iconv, and import that")
+
+
+def _functions(parser: Parser, path: Path) -> list[str]:
+    """Return the names of the functions that a site's file defines."""
+    text = _read(parser, path)
+    return re.findall(r"^\s*(?:function\s+)?([A-Za-z_]\w*)\s*\(\)", text, re.MULTILINE)
+
+
+def _make_room(parser: Parser, output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        there = sorted(entry.name for entry in os.scandir(output))
+    except OSError as error:
+        parser.error(f"--output {output}: {error.strerror}")
+    if there:
+        parser.error(
+            f"--output {output} is not empty ({there[0]}); name a new folder, so that nothing of "
+            "yours is written over"
+        )
+
+
+def _write(imported: Import, output: Path, final: Path, functions: list[Path]) -> list[str]:
+    files = files_of(imported, final, functions)
+    for name, content in files.items():
+        path = output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o644)
+    for folder in (output, *output.rglob("*/")):
+        if folder.is_dir():
+            folder.chmod(0o755)
+    return sorted(files)
+
+
+def _what_next(output: Path, hosts: list[str]) -> None:
+    where = output / hosts[0] if len(hosts) > 1 else output
+    print(f"\nWritten to {visible(str(output))}. Next:")
+    print(f"  hpcdoctor lint --config {visible(str(where))}")
+    print(f"  hpcdoctor check --here --config {visible(str(where))}")
+    sys.stdout.flush()

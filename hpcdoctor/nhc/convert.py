@@ -1,0 +1,277 @@
+"""What becomes of each line of an nhc.conf: a check of ours, a program, or nothing, and why?"""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from hpcdoctor.nhc import (
+    commands,
+    dmi,
+    files,
+    filesystem,
+    gpu,
+    hardware,
+    network,
+    options,
+    processes,
+    targets,
+)
+from hpcdoctor.nhc.lines import (
+    LOOKS_LIKE_REGEX,
+    Line,
+    collapse,
+    collapsed_within_quotes,
+    physical_lines,
+    read_lines,
+)
+from hpcdoctor.nhc.notes import Call, Code, Notes, Warned
+from hpcdoctor.nhc.words import CHECK_NAME, Shell, assignments, parse
+
+GROUPS = {
+    "check_hw_": hardware.convert,
+    "check_dmi_": dmi.convert,
+    "check_file_": files.convert,
+    "check_fs_": filesystem.convert,
+    "check_ps_": processes.convert,
+    "check_cmd_": commands.convert,
+    "check_net_": network.convert,
+    "check_nv": gpu.convert,
+    "check_moab_": gpu.convert,
+}
+TOO_LATE = {
+    "TIMEOUT": "the watchdog has started already",
+    "NHC_RM": "the scheduler has been chosen already",
+    "HOSTNAME": "the lines have been selected by the kernel's host name already",
+}
+SUBSTITUTIONS = ("command substitution", "an expansion of the shell ($...)", "brace expansion")
+# A line of shell text with one of these does something to the node.
+ACTS = re.compile(
+    r"(?<![\w/.-])(?:\S*/)?(?:reboot|shutdown|poweroff|rm|mv|kill|pkill|killall|mount|umount|modprobe|"
+    r"rmmod|scontrol|reset|sysctl\s+-w|swapoff|nvidia-smi\s+(?:-r|--gpu-reset)|"
+    r"(?:systemctl|service)\b[^;&|]*\b(?:start|stop|restart|reload|kill|isolate))(?![\w-])"
+    r"|(?<![0-9&])>{1,2}\s*(?!\s*(?:/dev/null|&))"
+)
+
+
+class Kind(StrEnum):
+    CONVERTED = "converted"
+    PASSTHROUGH = "passthrough"
+    UNCONVERTED = "unconverted"
+    VARIABLE = "variable"
+    NEVER_RUN = "never run"  # NHC does not see it, or leaves it out
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One line that is neither blank nor a comment, and what becomes of it."""
+
+    line: Line
+    target: str
+    check: str  # as eval gets it
+    kind: Kind
+    here: bool  # the host that is asked about runs it
+    warnings: list[Warned]
+    why: str = ""  # it is not converted or never run
+    notes: Notes | None = None
+    words: list[str] = []  # of a converted line, all of them literal
+    raw: bool = False  # the shell is to read the text itself
+    acts: bool = False  # shell text that does something to the node
+    variables: list[str] = []  # lines with variables that come before it
+
+    @property
+    def better(self) -> list[str]:
+        return self.notes.better if self.notes else []
+
+    @property
+    def told(self) -> list[str]:
+        return self.notes.told if self.notes else []
+
+
+class Import(msgspec.Struct, frozen=True):
+    """A whole nhc.conf, for one host."""
+
+    file: str
+    host: str
+    items: list[Item]
+    physical: int
+    comments: int
+    warnings: list[tuple[int, Warned]]  # of the file and its comments: with their lines
+
+    def of(self, kind: Kind) -> list[Item]:
+        return [item for item in self.items if item.kind is kind]
+
+    def all_warnings(self) -> list[tuple[int, Warned]]:
+        found = [*self.warnings]
+        found += [(item.line.number, each) for item in self.items for each in item.warnings]
+        return sorted(found, key=lambda each: each[0])
+
+
+class _Variables:
+    """What the lines before have set, for whom."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.set: list[tuple[str, bool, str, dict[str, str | None]]] = []
+
+    def values(self, target: str) -> dict[str, str]:
+        values: dict[str, str | None] = {
+            "HOSTNAME": self.host,
+            "HOSTNAME_S": self.host.partition(".")[0],
+        }
+        for whose, here, _, assigned in self.set:
+            if here or whose in ("*", target):
+                values.update(assigned)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def lines(self, target: str) -> list[str]:
+        return [text for whose, here, text, _ in self.set if here or whose in ("*", target)]
+
+
+def convert_file(text: str, file: str, host: str, functions: Iterable[str] = ()) -> Import:
+    """Return what becomes of every line; `functions` are the site's own checks that are given."""
+    items: list[Item] = []
+    warned: list[tuple[int, Warned]] = []
+    comments = 0
+    variables = _Variables(host)
+    own = frozenset(functions)
+    returns = text.count("\r")
+    if returns:
+        number = text[: text.index("\r")].count("\n") + 1
+        message = (
+            f"{returns} carriage returns: each stays on the last word of its line, which then is "
+            "another one; write the file anew with `tr -d '\\r'` and import that"
+        )
+        warned.append((number, Warned(Code.CRLF, message)))
+    for line in read_lines(text):
+        if line.is_blank:
+            continue
+        if line.is_comment:
+            comments += 1
+            if line.swallowed:
+                message = f"a comment ends in a backslash and swallows: {line.swallowed}"
+                warned.append((line.number, Warned(Code.COMMENT_CONTINUED, message)))
+            if not line.complete:
+                comments += 0
+            continue
+        items.append(_item(line, host, variables, own))
+    return Import(file, host, items, physical_lines(text), comments, warned)
+
+
+def _item(line: Line, host: str, variables: _Variables, own: frozenset[str]) -> Item:
+    notes = Notes()
+    parts = line.parts
+    if parts is None:
+        text = "no `||` parts host and check, so it is taken for both and in effect never run"
+        notes.warn(Code.NO_SEPARATOR, text)
+        return Item(line, "", line.text, Kind.NEVER_RUN, False, notes.warnings, text)
+    target, check = parts[0], collapse(parts[1])
+    if not line.complete:
+        text = "no newline ends it, and NHC drops such a last line"
+        notes.warn(Code.LAST_LINE_DROPPED, text)
+        return Item(line, target, check, Kind.NEVER_RUN, False, notes.warnings, text)
+    if not target or not check:
+        text = f"there is no {'host' if not target else 'check'}, and NHC passes over it"
+        return Item(line, target, check, Kind.NEVER_RUN, False, notes.warnings, text)
+    pattern = targets.parse(target)
+    _look_at_text(line, parts[1], notes)
+    notes.mstr(target, "the host expression")
+    here = targets.matches(pattern, host)
+    if pattern.kind is not targets.Kind.RANGE and (reason := targets.why_not_tried(pattern)):
+        notes.told.append(f"the host expression is taken to match nothing: {reason}")
+        here = False
+    values = variables.values(target)
+    shell = parse(check, values)
+    before = variables.lines(target)
+    item = Item(
+        line,
+        target,
+        check,
+        Kind.PASSTHROUGH,
+        here,
+        notes.warnings,
+        "",
+        notes,
+        [],
+        raw=True,
+        variables=before,
+    )
+    if shell.broken:
+        return _not(item, f"the shell cannot read it: {shell.broken}")
+    assigned = assignments(shell.words)
+    if assigned is not None and (not shell.more or shell.more in SUBSTITUTIONS):
+        return _variable(item, shell, assigned, variables)
+    strange = [
+        word
+        for word in shell.words
+        if CHECK_NAME.fullmatch(word) and word not in options.TAKES and word not in own
+    ]
+    first = shell.words[0] if shell.words else ""
+    if first in strange or (strange and shell.more):
+        name = first if first in strange else strange[0]
+        return _not(item, f"{name} is no check of NHC's own; give the site's file with --functions")
+    if first in options.TAKES and not shell.more and not shell.unknown:
+        return _built_in(item, shell, notes)
+    return _passed_through(item, shell, notes)
+
+
+def _not(item: Item, why: str) -> Item:
+    warned = [*item.warnings, Warned(Code.UNCONVERTED, why)]
+    return msgspec.structs.replace(item, kind=Kind.UNCONVERTED, why=why, warnings=warned)
+
+
+def _look_at_text(line: Line, check: str, notes: Notes) -> None:
+    looks = sorted({f"\\{char}" for char in line.lost if char in LOOKS_LIKE_REGEX})
+    if looks:
+        notes.warn(
+            Code.BACKSLASH_LOST,
+            f"NHC eats the backslash of {' '.join(looks)} before it looks at the line; write two "
+            f"(it reads: {line.text})",
+        )
+    if collapsed_within_quotes(check):
+        notes.warn(
+            Code.BLANKS_COLLAPSED, "NHC makes one blank of each run of blanks, within quotes too"
+        )
+
+
+def _variable(item: Item, shell: Shell, assigned: dict[str, str], variables: _Variables) -> Item:
+    notes = item.notes or Notes()
+    for name in assigned:
+        if name in TOO_LATE:
+            notes.warn(Code.NO_EFFECT_HERE, f"{name} is set too late here: {TOO_LATE[name]}")
+    known = not shell.more and not shell.unknown and not shell.facts
+    values = {name: value if known else None for name, value in assigned.items()}
+    variables.set.append((item.target, item.here, item.check, values))
+    return msgspec.structs.replace(item, kind=Kind.VARIABLE)
+
+
+def _built_in(item: Item, shell: Shell, notes: Notes) -> Item:
+    call = options.read(shell.words)
+    if not isinstance(call, Call):
+        return _not(item, call)
+    for prefix, convert in GROUPS.items():
+        if call.check.startswith(prefix):
+            convert(call, notes)
+    if notes.why_not:
+        return _not(item, notes.why_not)
+    if shell.facts:
+        notes.checks.clear()
+        notes.mounts.clear()
+    words = notes.words or shell.words
+    return msgspec.structs.replace(item, kind=Kind.CONVERTED, words=words, raw=bool(shell.facts))
+
+
+def _passed_through(item: Item, shell: Shell, notes: Notes) -> Item:
+    if not shell.words:
+        notes.told.append("nothing is left of it but a comment: it always passes")
+    if shell.unknown:
+        names = ", ".join(f"${name}" for name in dict.fromkeys(shell.unknown))
+        notes.told.append(f"{names}: this file does not set it; empty, unless the system sets it")
+    acts = ACTS.search(item.check)
+    if acts:
+        notes.warn(
+            Code.DESTRUCTIVE,
+            f"`{acts[0].strip()}` does something to the node: written with `enabled: false`; a check "
+            "looks, a remediation mends",
+        )
+    return msgspec.structs.replace(item, acts=bool(acts))

@@ -1,0 +1,195 @@
+"""What is a site told of its nhc.conf: what carries over, what is better, what not, what never worked?"""
+
+import textwrap
+from collections import Counter
+
+import msgspec
+
+from hpcdoctor.model.text import visible
+from hpcdoctor.nhc.convert import Import, Item, Kind
+
+WIDTH = 100
+MOST_OF_A_KIND = 6  # warnings of one code that are told one by one
+SCHEMA = "hpcdoctor.import-nhc/1"
+
+
+class WarningLine(msgspec.Struct, frozen=True):
+    line: int
+    code: str
+    text: str
+
+
+class ItemLine(msgspec.Struct, frozen=True):
+    line: int
+    last_line: int
+    target: str
+    check: str
+    kind: str
+    selected: bool  # the host runs it
+    how: str  # "check", "program", "off" or ""
+    why: str
+    better: list[str]
+    notes: list[str]
+    warnings: list[str]
+
+
+class Totals(msgspec.Struct, frozen=True):
+    physical_lines: int
+    comments: int
+    variables: int
+    converted: int
+    passthrough: int
+    unconverted: int
+    selectable: int  # the sum of the four
+    selected: int  # of those, what the host runs
+    never_run: int
+    warnings: dict[str, int]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    schema: str = SCHEMA
+    file: str
+    host: str
+    totals: Totals
+    lines: list[ItemLine]
+    warnings: list[WarningLine]
+    written: list[str]
+
+
+def document(imported: Import, written: list[str]) -> Document:
+    """Return the whole report for scripts."""
+    warnings = imported.all_warnings()
+    sums = {kind: len(imported.of(kind)) for kind in Kind}
+    selectable = sum(number for kind, number in sums.items() if kind is not Kind.NEVER_RUN)
+    return Document(
+        file=imported.file,
+        host=imported.host,
+        totals=Totals(
+            physical_lines=imported.physical,
+            comments=imported.comments,
+            variables=sums[Kind.VARIABLE],
+            converted=sums[Kind.CONVERTED],
+            passthrough=sums[Kind.PASSTHROUGH],
+            unconverted=sums[Kind.UNCONVERTED],
+            selectable=selectable,
+            selected=sum(item.here for item in imported.items),
+            never_run=sums[Kind.NEVER_RUN],
+            warnings=dict(sorted(Counter(each.code.value for _, each in warnings).items())),
+        ),
+        lines=[_line(item) for item in imported.items],
+        warnings=[WarningLine(line, each.code.value, each.text) for line, each in warnings],
+        written=written,
+    )
+
+
+def how(item: Item) -> str:
+    if item.kind not in (Kind.CONVERTED, Kind.PASSTHROUGH):
+        return ""
+    if item.acts:
+        return "off"
+    notes = item.notes
+    return "check" if notes is not None and (notes.checks or notes.mounts) else "program"
+
+
+def _line(item: Item) -> ItemLine:
+    return ItemLine(
+        item.line.number,
+        item.line.last,
+        item.target,
+        item.check,
+        item.kind.value,
+        item.here,
+        how(item),
+        item.why,
+        item.better,
+        item.told,
+        [each.code.value for each in item.warnings],
+    )
+
+
+HOW = {
+    "check": "our own check",
+    "program": "a program, once a minute",
+    "off": "a program, switched off",
+}
+
+
+def render(found: Document) -> str:
+    """Return the report for people."""
+    totals = found.totals
+    name = visible(found.file)
+    selected = f"{totals.selected} of {totals.selectable}"
+    out = [
+        f"{name}: {selected} lines run on {visible(found.host)}",
+        f"  {totals.converted} converted, {totals.passthrough} passed through as shell text, "
+        f"{totals.unconverted} not converted, {totals.variables} variables",
+        f"  {totals.physical_lines} physical lines, {totals.comments} comments, {totals.never_run} "
+        "that NHC never runs",
+    ]
+    _section(out, "Not converted: these need you", _of(found, Kind.UNCONVERTED), why=True)
+    _section(out, "NHC never ran these", _of(found, Kind.NEVER_RUN), why=True)
+    if found.warnings:
+        out += ["", "Lines that do something else than they seem to"]
+        told: dict[str, list[WarningLine]] = {}
+        for each in found.warnings:
+            if each.code != "unconverted":
+                told.setdefault(each.code, []).append(each)
+        for each in [lines[0] for lines in told.values() if len(lines) > MOST_OF_A_KIND]:
+            more = _numbers([other.line for other in told.pop(each.code)][1:])
+            out += _wrapped(
+                f"  line {each.line:<4} {each.code}: ", f"{each.text} (likewise {more})"
+            )
+        for each in found.warnings:
+            if each.code in told:
+                out += _wrapped(f"  line {each.line:<4} {each.code}: ", each.text)
+    _section(out, "Passed through: bash runs the text as it stands", _of(found, Kind.PASSTHROUGH))
+    _section(out, "Carried over with NHC's verdict", _of(found, Kind.CONVERTED))
+    better: dict[str, list[int]] = {}
+    for line in found.lines:
+        for sentence in line.better:
+            better.setdefault(sentence, []).append(line.line)
+    if better:
+        out += ["", "Better here, beside what is taken over"]
+        for sentence, lines in better.items():
+            out += _wrapped("  - ", f"{sentence} ({_numbers(lines)})")
+    variables = _of(found, Kind.VARIABLE)
+    _section(out, "Variables: set for the programs that follow them", variables)
+    if totals.warnings:
+        out += ["", "Warnings by code"]
+        out += [f"  {number:>4}  {code}" for code, number in totals.warnings.items()]
+    return "\n".join(out) + "\n"
+
+
+def _of(found: Document, kind: Kind) -> list[ItemLine]:
+    return [line for line in found.lines if line.kind == kind.value]
+
+
+def _section(out: list[str], title: str, lines: list[ItemLine], *, why: bool = False) -> None:
+    if not lines:
+        return
+    out += ["", title]
+    for line in lines:
+        mark = "*" if line.selected else " "
+        text = f"{visible(line.target, 60)} || " if line.target else ""
+        out += _wrapped(f"{mark} line {line.line:<4} ", f"{text}{visible(line.check, 300)}")
+        if why and line.why:
+            out += _wrapped("            ", line.why)
+        if line.how:
+            out.append(f"            as {HOW[line.how]}")
+        for note in line.notes:
+            out += _wrapped("            note: ", note)
+    if any(line.selected for line in lines):
+        out.append("  (* runs on this host)")
+
+
+def _wrapped(first: str, text: str) -> list[str]:
+    lines = textwrap.wrap(
+        visible(text, 2000), WIDTH, initial_indent=first, subsequent_indent="            "
+    )
+    return lines or [first.rstrip()]
+
+
+def _numbers(lines: list[int]) -> str:
+    word = "line" if len(lines) == 1 else "lines"
+    listed = ", ".join(map(str, lines[:12])) + (", ..." if len(lines) > 12 else "")
+    return f"{word} {listed}"

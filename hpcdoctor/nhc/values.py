@@ -1,0 +1,31 @@
+"""How large is `512MB`, `10k` or `3%` to NHC?"""
+
+import re
+
+SIZE = re.compile(r"(-?\d{1,15})([kmgtpe]?)b?", re.IGNORECASE)
+COUNT = re.compile(r"(-?\d{1,15})([kmgtpe]?)", re.IGNORECASE)
+PERCENT = re.compile(r"(\d{1,6})%")
+UNITS = "kmgtpe"
+
+
+def size_bytes(text: str) -> int | None:
+    """Return the bytes: base 1024, no unit is kB, a `b` alone is dropped; None for no size."""
+    match = SIZE.fullmatch(text)
+    if match is None:
+        return None
+    power = UNITS.index(match[2].lower()) + 1 if match[2] else 1
+    return int(match[1]) * 1024**power
+
+
+def count(text: str) -> int | None:
+    """Return the number: base 1000; None for no count."""
+    match = COUNT.fullmatch(text)
+    if match is None:
+        return None
+    power = UNITS.index(match[2].lower()) + 1 if match[2] else 0
+    return int(match[1]) * 1000**power
+
+
+def percent(text: str) -> int | None:
+    match = PERCENT.fullmatch(text)
+    return int(match[1]) if match else None
