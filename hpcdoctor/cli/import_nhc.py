@@ -23,7 +23,7 @@ WRITTEN_BY_US = {"hpcdoctor.yaml", "profiles", "checks", "commands", "rules", "r
 def main(arguments: list[str]) -> int:
     parser = Parser(
         prog="hpcdoctor import-nhc",
-        description="Take an nhc.conf over: a report, and with --output the files that stand for it. "
+        description="Take an nhc.conf over: a report, and with --output the files for it. "
         "Exit code: 0 every line is taken over, 1 some are not.",
         allow_abbrev=False,
     )

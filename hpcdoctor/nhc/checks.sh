@@ -19,7 +19,7 @@ say() { [[ -n $SAID ]] || SAID=$1; }
 
 # Ends the program: what cannot be measured is neither well nor ill.
 unknown() {
-    printf '%s\n' "${1//[|$'\n']/ }" >&3
+    printf '%s\n' "${1//[|$'\n']/¦}" >&3
     kill -s USR1 $$ 2>/dev/null
     exit 3
 }
@@ -41,7 +41,7 @@ finish() { # the exit status of the line
     trap - EXIT
     [[ -z $DONE ]] || exit 3
     if [[ $status -eq 0 && -n $WARNED ]]; then
-        printf '%s\n' "${WARNED//[|$'\n']/ }" >&3
+        printf '%s\n' "${WARNED//[|$'\n']/¦}" >&3
         exit 1
     elif [[ $status -eq 0 ]]; then
         printf 'ok\n' >&3
@@ -51,7 +51,7 @@ finish() { # the exit status of the line
         exit 3
     fi
     SAID=${SAID:-the line ended with exit status $status}
-    printf '%s\n' "${SAID//[|$'\n']/ }" >&3
+    printf '%s\n' "${SAID//[|$'\n']/¦}" >&3
     exit 2
 }
 
@@ -538,7 +538,7 @@ check_ps_service() {
         [[ -z $inverted ]] || fail "process $pid of $u runs and ought not to: ${args:0:80}"
         return
     done < <(processes)
-    [[ -n $inverted ]] || fail "no process $match${user:+ of $user} runs (service $*)"
+    [[ -n $inverted ]] || fail "no process of the service ${*:-$match} runs${user:+ as $user} (looked for $match)"
 }
 
 check_ps_daemon() { # command [owner] [args]

@@ -271,7 +271,8 @@ def _passed_through(item: Item, shell: Shell, notes: Notes) -> Item:
     if acts:
         notes.warn(
             Code.DESTRUCTIVE,
-            f"`{acts[0].strip()}` does something to the node: written with `enabled: false`; a check "
+            f"`{acts[0].strip()}` does something to the node: written "
+            "with `enabled: false`; a check "
             "looks, a remediation mends",
         )
     return msgspec.structs.replace(item, acts=bool(acts))

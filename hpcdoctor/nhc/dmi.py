@@ -15,7 +15,8 @@ def convert(call: Call, notes: Notes) -> None:
     notes.mstr(text, "the text")
     if text.startswith("!"):
         notes.told.append(
-            "a ! within the text means `some line does not match`, which is nearly always so; a ! of "
+            "a ! within the text means `some line does not match`, which "
+            "is nearly always so; a ! of "
             "its own in front of it means `no line matches`"
         )
     if negated and call.check == "check_dmi_raw_data_match":

@@ -143,7 +143,7 @@ def _rules(
     }
     whens: dict[str, tuple[str, dict[str, object]]] = {}
     if checks:
-        when: dict[str, object] = {"any": {name: "critical" for name in checks}}
+        when: dict[str, object] = {"any": dict.fromkeys(checks, "critical")}
         whens["nhc-checks"] = ("What nhc.conf asks for does not hold", when)
     if with_programs:
         when = {"any": {"site-command": "critical"}, "where": 'matches(command, "nhc-*")'}

@@ -13,7 +13,7 @@ def convert(call: Call, notes: Notes) -> None:
             _contents(call, notes)
         case "check_file_test":
             _test(call, notes)
-        case "check_file_stat":
+        case _:
             _stat(call, notes)
 
 

@@ -1,4 +1,4 @@
-"""What are NHC's check_fs_* to us? Mounts are our own probe's; how full they are is df's, one by one."""
+"""What are NHC's check_fs_* to us? Mounts are our own probe's, how full is df's."""
 
 import posixpath
 import re
@@ -27,7 +27,8 @@ def _space(call: Call, notes: Notes) -> None:
     if call.rest[0] != "/":
         notes.warn(
             Code.NOT_MEASURED_PASSES,
-            f"NHC passes where df does not list {call.rest[0]}, or it has size 0; here that is unknown",
+            f"NHC passes where df does not list {call.rest[0]}, or it has "
+            "size 0; here that is unknown",
         )
     notes.better.append(
         "only this file system is asked: one that hangs elsewhere is not in its way"

@@ -6,7 +6,8 @@ from hpcdoctor.nhc.notes import Call, Code, Notes
 def convert(call: Call, notes: Notes) -> None:
     if call.check == "check_nvsmi_healthmon":
         notes.better.append(
-            "gpu-missing, gpu-lost, gpu-xid, gpu-row-remap, gpu-thermal and others ask the driver for "
+            "gpu-missing, gpu-lost, gpu-xid, gpu-row-remap, gpu-thermal "
+            "and others ask the driver for "
             "each GPU; nvidia-smi's exit status tells nothing of ECC, Xid, heat or a missing GPU"
         )
     elif call.check == "check_nv_healthmon":

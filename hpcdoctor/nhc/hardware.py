@@ -23,7 +23,8 @@ def convert(call: Call, notes: Notes) -> None:
             _free(call, notes)
         case "check_hw_cpuinfo":
             notes.better.append(
-                "a profile with `cpu: online:` tells by cpus-missing and cpus-offline which cpus are "
+                "a profile with `cpu: online:` tells by cpus-missing and "
+                "cpus-offline which cpus are "
                 "not at work, also where sockets differ"
             )
         case "check_hw_eth" | "check_hw_gm":
@@ -32,16 +33,18 @@ def convert(call: Call, notes: Notes) -> None:
             if len(call.rest) > 2:
                 notes.told.append("only a rate and one port are read; the rest is left out")
             notes.better.append(
-                "infiniband-link, infiniband-rate and infiniband-link-errors look at every port, its "
+                "infiniband-link, infiniband-rate and infiniband-link-errors "
+                "look at every port, its "
                 "errors and flaps; list the ports in the profile"
             )
-        case "check_hw_mcelog":
+        case _:  # check_hw_mcelog
             notes.warn(
                 Code.NOT_MEASURED_PASSES,
                 "NHC passes where mcelog or its daemon is missing; here that is unknown",
             )
             notes.better.append(
-                "dimm-corrected-errors, dimm-uncorrected-errors and machine-check read EDAC and the "
+                "dimm-corrected-errors, dimm-uncorrected-errors and "
+                "machine-check read EDAC and the "
                 "kernel's log, DIMM by DIMM, without mcelog"
             )
 
@@ -63,7 +66,8 @@ def _total(call: Call, notes: Notes) -> None:
         return
     share, added = values.percent(fudge), values.size_bytes(fudge or "0")
     if share is not None:
-        when = f"{field} * {(100 + share) / 100:g} < {least} || {field} * {(100 - share) / 100:g} > {most}"
+        above, below = (100 + share) / 100, (100 - share) / 100
+        when = f"{field} * {above:g} < {least} || {field} * {below:g} > {most}"
         if share > 100:
             return
     elif added is not None and added >= 0:
@@ -89,7 +93,8 @@ def _free(call: Call, notes: Notes) -> None:
     notes.checks.append(OwnCheck("memory", "1m", summary, f"{field} < {least}"))
     if "available" in field:
         notes.better.append(
-            "what the kernel itself calls available is taken, and not MemFree+Buffers+Cached, which "
+            "what the kernel itself calls available is taken, and not "
+            "MemFree+Buffers+Cached, which "
             "counts shared memory as free"
         )
 

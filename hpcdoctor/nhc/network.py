@@ -14,7 +14,8 @@ def convert(call: Call, notes: Notes) -> None:
                 "NHC's packets live for 2 hops; give -t where the target is further away"
             )
         notes.told.append(
-            "the prober's unit has no network: give it a drop-in as docs/write-a-check.md has it, else "
+            "the prober's unit has no network: give it a drop-in as "
+            "docs/write-a-check.md has it, else "
             "this is unknown there"
         )
         return

@@ -1,4 +1,4 @@
-"""What is to be said and written of one line? The codes of warnings, and what a check's file fills."""
+"""What is to be said and written of one line? Codes of warnings, and what fills a file."""
 
 from enum import StrEnum
 

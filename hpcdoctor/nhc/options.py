@@ -1,4 +1,4 @@
-"""Which options does each of NHC's checks take? Read as getopts does, up to the first other word."""
+"""Which options does each of NHC's checks take? Read up to the first other word."""
 
 from hpcdoctor.nhc.notes import Call
 

@@ -3,7 +3,6 @@
 from hpcdoctor.nhc.notes import Call, Code, Notes, Remedy
 from hpcdoctor.nhc.remedies import command_words, unit
 
-RESOURCES = ("check_ps_cpu", "check_ps_mem", "check_ps_physmem", "check_ps_time")
 VERBS = {"S": "start", "r": "restart", "c": "restart"}
 
 
@@ -27,7 +26,7 @@ def convert(call: Call, notes: Notes) -> None:
                 notes.why_not = "check_ps_kswapd needs seconds and a ratio"
         case "check_ps_unauth_users" | "check_ps_userproc_lineage":
             _users(call, notes)
-        case _ if call.check in RESOURCES:
+        case _:
             _resource(call, notes)
 
 
@@ -40,7 +39,8 @@ def _service(call: Call, notes: Notes) -> None:
     if daemon == "sshd" and not call.values("m"):
         notes.warn(
             Code.SSHD_TITLE,
-            "OpenSSH calls itself `sshd: ...`, which `*sshd` does not match, so NHC reports a running "
+            "OpenSSH calls itself `sshd: ...`, which `*sshd` does not "
+            "match, so NHC reports a running "
             "sshd as missing; taken over as `sshd` or `sshd:`",
         )
         notes.words = [
@@ -94,7 +94,8 @@ def _users(call: Call, notes: Notes) -> None:
     if ignored:
         notes.warn(
             Code.SUBSTRING_IGNORE,
-            f"NHC ignores whatever is a part of {' '.join(ignored)}, as 10 of 1000; here it has to be "
+            f"NHC ignores whatever is a part of {' '.join(ignored)}, as "
+            "10 of 1000; here it has to be "
             "the whole",
         )
     _actions(call.rest, notes)

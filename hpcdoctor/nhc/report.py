@@ -1,4 +1,4 @@
-"""What is a site told of its nhc.conf: what carries over, what is better, what not, what never worked?"""
+"""What is a site told of its nhc.conf: what carries over, what is better, what never worked?"""
 
 import textwrap
 from collections import Counter

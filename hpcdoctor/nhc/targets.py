@@ -54,6 +54,7 @@ def parse(text: str) -> Pattern:
 
 def matches(pattern: Pattern, host: str) -> bool:
     """Tell whether NHC takes `host` for a match; what is malformed matches nothing."""
+    found = False
     match pattern.kind:
         case Kind.BROKEN:
             return False
@@ -81,7 +82,7 @@ def uneven_ranges(pattern: Pattern) -> list[str]:
     """Say of each range whose ends differ in width which hosts are left out."""
     if pattern.kind is not Kind.RANGE:
         return []
-    told = []
+    told: list[str] = []
     for group in pattern.inner.split(","):
         found = RANGE.fullmatch(group)
         if found is None:

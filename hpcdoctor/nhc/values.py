@@ -14,7 +14,7 @@ def size_bytes(text: str) -> int | None:
     if match is None:
         return None
     power = UNITS.index(match[2].lower()) + 1 if match[2] else 1
-    return int(match[1]) * 1024**power
+    return int(match[1]) * int(1024**power)
 
 
 def count(text: str) -> int | None:
@@ -23,7 +23,7 @@ def count(text: str) -> int | None:
     if match is None:
         return None
     power = UNITS.index(match[2].lower()) + 1 if match[2] else 0
-    return int(match[1]) * 1000**power
+    return int(match[1]) * int(1000**power)
 
 
 def percent(text: str) -> int | None:

@@ -101,7 +101,7 @@ class _Reader:
             self.at = end
 
     def quoted(self) -> None:
-        """Read to the closing double quote, within which only `\\`, `$` and a backtick mean anything."""
+        """Read to the closing double quote, where `\\`, `$` and a backtick still count."""
         text = self.text
         self.put("")
         self.at += 1
@@ -214,20 +214,20 @@ def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
         return values[position - 1] if position <= len(values) else ""
 
     def factor(depth: int) -> int:
-        token = take()
-        if depth > DEEPEST or not token:
+        part = take()
+        if depth > DEEPEST or not part:
             raise ValueError
-        if token in "+-":
+        if part in "+-":
             value = factor(depth + 1)
-            return -value if token == "-" else value
-        if token == "(":
+            return -value if part == "-" else value
+        if part == "(":
             value = total(depth + 1)
             if take() != ")":
                 raise ValueError
             return value
-        if not token.isdecimal() or (len(token) > 1 and token[0] == "0"):
+        if not part.isdecimal() or (len(part) > 1 and part[0] == "0"):
             raise ValueError  # a leading zero is octal to the shell
-        return int(token)
+        return int(part)
 
     def product(depth: int) -> int:
         value = factor(depth)

@@ -1,0 +1,130 @@
+"""Does `hpcdoctor import-nhc` write files that work, and does it refuse in whole sentences?"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpcdoctor.__main__ import main
+
+GOOD = """\
+# of a small cluster
+* || check_fs_mount_rw -f /
+* || check_fs_free / 0%
+* || check_hw_physmem 1mb 9tb 3%
+* || check_file_test -c -r /dev/null
+* || check_file_stat -m 0666 -u 0 -t 1 -T 3 /dev/null
+* || check_hw_eth lo
+* || check_ps_loadavg 100000
+* || check_cmd_output -m '/^a || b$/' echo 'a || b'
+* || true||false
+"""
+# Each line is ill on every machine: by what it asks for.
+ILL = """\
+* || check_fs_mount_rw -f /no/such/mount
+* || check_fs_free / 101%
+* || check_hw_physmem 900tb 901tb
+* || check_file_test -e /no/such/file
+* || check_hw_eth no-such-eth
+* || check_ps_service no-such-service
+* || check_cmd_status false
+* || false
+"""
+# NHC passes or fails here because it cannot measure.
+UNKNOWN = """\
+* || check_fs_free /no/such/mount 3%
+* || check_file_contents /no/such/file '!/x/'
+* || no-such-program
+"""
+
+
+def written(text: str, folder: Path, *more: str) -> int:
+    file = folder / "nhc.conf"
+    file.write_text(text)
+    return main(["import-nhc", str(file), "--output", str(folder / "out"), *more])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("text", "status"), [(GOOD, 0), (ILL, 2), (UNKNOWN, 3)])
+def test_every_program_comes_to_nhcs_verdict(text: str, status: int, tmp_path: Path) -> None:
+    assert written(text, tmp_path) == 0
+    programs = sorted((tmp_path / "out/nhc").glob("nhc-*.sh"))
+    assert programs
+    for program in programs:
+        ran = subprocess.run(["/bin/bash", program], capture_output=True, text=True, timeout=30)
+        assert ran.returncode == status, (program.read_text(), ran.stdout, ran.stderr)
+        assert len(ran.stdout.splitlines()) == 1
+        assert ran.stderr == ""
+
+
+@pytest.mark.real
+def test_what_is_written_has_no_mistakes_and_judges_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert written(GOOD + ILL, tmp_path) == 0
+    out = str(tmp_path / "out")
+    assert main(["lint", "--config", out]) == 0
+    capsys.readouterr()
+    assert main(["check", "--here", "--json", "--config", out]) == 2
+    found = json.loads(capsys.readouterr().out)["findings"]
+    said = [each["summary"] for each in found if "nhc-" in json.dumps(each)]
+    assert len(said) == 7  # of ILL all but the mount, which is filesystem-missing's
+    assert any("/no/such/mount" in each["summary"] for each in found)
+
+
+def test_each_file_says_which_line_it_is_from(tmp_path: Path) -> None:
+    assert written(GOOD, tmp_path) == 0
+    for kind in ("checks", "commands"):
+        for file in (tmp_path / "out" / kind).rglob("*.yaml"):
+            assert file.read_text().startswith("# nhc.conf:"), file
+
+
+def test_what_acts_on_the_node_is_written_switched_off(tmp_path: Path) -> None:
+    text = "* || check_ps_service -r munge\n* || rm -f /x\n* || check_fs_mount -r -f /scratch\n"
+    assert written(text, tmp_path) == 0
+    out = tmp_path / "out"
+    files = [*(out / "remediations").glob("*.yaml"), *(out / "commands").glob("*-line.yaml")]
+    assert len(files) == 3
+    assert all("enabled: false" in file.read_text() for file in files)
+
+
+def test_several_hosts_have_a_folder_each(tmp_path: Path) -> None:
+    text = "{n[1-2]} || check_hw_eth a\nn2 || check_hw_eth b\n"
+    assert written(text, tmp_path, "--host", "n1", "--host", "n2") == 0
+    assert len(list((tmp_path / "out/n1/commands").iterdir())) == 1
+    assert len(list((tmp_path / "out/n2/commands").iterdir())) == 2
+
+
+def test_what_is_not_converted_is_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nhc.conf"
+    file.write_text("* || check_mine\n")
+    assert main(["import-nhc", str(file), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["totals"]["unconverted"] == 1
+    assert document["warnings"][0]["code"] == "unconverted"
+
+
+@pytest.mark.parametrize("content", [b"* || x\0\n", b"\x7fELF\xff\xfe", b"#" * (5 << 20)])
+def test_what_is_no_text_is_refused_in_one_line(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nhc.conf"
+    file.write_bytes(content)
+    with pytest.raises(SystemExit) as refused:
+        main(["import-nhc", str(file)])
+    assert refused.value.code == 64
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_nothing_of_a_sites_is_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/hpcdoctor.yaml").write_text("mode: act\n")
+    with pytest.raises(SystemExit):
+        written(GOOD, tmp_path)
+    assert "is not empty" in capsys.readouterr().err
+    assert (tmp_path / "out/hpcdoctor.yaml").read_text() == "mode: act\n"
