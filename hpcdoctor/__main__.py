@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": "what changed checks and rules would have made of the last days",
     "bundle": "one archive of an incident, for a vendor or for tomorrow",
     "import-nhc": "an nhc.conf as files of hpcdoctor, and what its lines never did",
+    "compare-nhc": "what NHC and hpcdoctor each would have drained for, side by side",
     "stand-down": "stop acting on this node, and give back or hand over what is drained",
 }
 # What systemd or `run` starts; of no use to a person.

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return NO_RECORD
-    before, after = (_episodes(known, folder, since) for known in (ours, theirs))
+    before, after = (episodes(known, folder, since) for known in (ours, theirs))
     found = differences(before, after)
     if options.json:
         document = {"schema": SCHEMA, "before": before, "after": after, "differences": found}
@@ -66,7 +66,7 @@ def _seconds(parser: Parser, text: str) -> float:
         parser.error(f"--since: {error}")
 
 
-def _episodes(known: Knowledge, folder: Path, since: float) -> list[Episode]:
+def episodes(known: Knowledge, folder: Path, since: float) -> list[Episode]:
     def asked(findings: Sequence[Finding], now: Instant) -> tuple[str, str] | None:
         decided = decide(known.rules, findings, Mode.ACT, Circumstances(now=now))
         strongest = decided.act if decided.act.want is not Want.NONE else decided.shadow
