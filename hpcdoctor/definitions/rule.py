@@ -55,3 +55,4 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     node_decides_shared: bool = False
     why: str = ""  # why that is asked for
     see: str | list[str] = ""  # pages that say more
+    runbook: str = ""  # what a person does about it: docs/runbooks/..., or a page of the site

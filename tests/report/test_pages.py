@@ -5,8 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from hpcdoctor.definitions.settings import Authority
+from hpcdoctor.model.decision import Mode, Want
+from hpcdoctor.model.finding import Verdict
+from hpcdoctor.model.node import State
 from hpcdoctor.report.pages import __main__ as pages
-from hpcdoctor.report.pages import alerts, dashboard, lifecycle, metrics, settings, troubleshooting
+from hpcdoctor.report.pages import (
+    alerts,
+    dashboard,
+    glossary,
+    lifecycle,
+    metrics,
+    settings,
+    troubleshooting,
+)
+from hpcdoctor.report.words import WORDS
 from tests.conftest import CHECKOUT
 
 
@@ -58,3 +71,19 @@ def test_a_page_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[s
     assert " | settings | troubleshooting | schema-settings" in capsys.readouterr().err
     assert pages.main(["settings"]) == 0
     assert capsys.readouterr().out == settings.render()
+
+
+def test_the_glossary_is_what_explain_says(expect: Callable[[Path, str], None]) -> None:
+    expect(CHECKOUT / "docs/glossary.md", glossary.render())
+
+
+def test_every_state_verdict_decision_and_mode_is_a_word() -> None:
+    known = {(word.kind, word.name) for word in WORDS}
+    for kind, values in (
+        ("state", State),
+        ("verdict", Verdict),
+        ("decision", Want),
+        ("mode", Mode),
+        ("authority", Authority),
+    ):
+        assert {(kind, value.value) for value in values} <= known
