@@ -1,63 +1,114 @@
 """What does hpcdoctor make of one line of the kernel log?"""
 
-import textwrap
 from pathlib import Path
 
 import msgspec
 
+from hpcdoctor.checks.compiled import CompiledCheck
 from hpcdoctor.checks.judge import Judge
 from hpcdoctor.checks.surroundings import Surroundings
-from hpcdoctor.knowledge import load
+from hpcdoctor.cli.explain_next import follows
+from hpcdoctor.cli.explain_text import Entry
+from hpcdoctor.definitions.loader import Definitions
+from hpcdoctor.definitions.rule import Rule
+from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.knowledge import Knowledge, load
+from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.kernel_record import UnknownForm, parse_bare, parse_log
 from hpcdoctor.model.reading import Look, ReadStatus, Value
 from hpcdoctor.model.text import shown
 from hpcdoctor.probes.kernel_messages import Message, Reader, catalogue
+from hpcdoctor.rules.circumstances import Told, about_finding
+from hpcdoctor.rules.match import reaches
 
-WIDTH = 80
 NOBODY = Instant("log", 0.0, 0.0)
 # What stands in every message, and explains nothing.
 WITH_CODES = ("xid", "sxid")
 LEFT_OUT = ("text", "facility", "level", "sequence", "boottime_seconds", "in_pci_tree")
 
 
-def explain_line(line: str, configuration: Path) -> int:
-    """Say which message it is, and what the checks conclude from it."""
+def explain_line(
+    line: str, configuration: Path, definitions: Definitions, settings: Settings
+) -> list[Entry]:
+    """Return which messages the line holds, and what checks and rules conclude from each."""
     messages = _messages(line)
     if not messages:
-        print("No message that hpcdoctor knows: it makes nothing of this line.")
-        return 0
+        return [
+            {
+                "kind": "nothing",
+                "name": "",
+                "meaning": "No message that hpcdoctor knows: it makes nothing of this line.",
+            }
+        ]
     knowledge = load(configuration)
     checks = {n: c for n, c in knowledge.checks.items() if c.definition.probe == "kernel_log"}
-    for message in messages:
-        print(f"kernel message {message.kind}")
-        values: dict[str, Value] = msgspec.to_builtins(message)
-        for name, value in values.items():
-            if name not in (*LEFT_OUT, "kind") and value not in (None, ""):
-                print(f"  {name:<14}{shown(value)}")
-        if message.kind in WITH_CODES and message.code is not None:
-            print(f"  more: hpcdoctor explain {message.kind} {message.code}")
-        judge = Judge(checks, knowledge.profile, patient=False)
-        judge.judge(Look("kernel_log", ReadStatus.READ, NOBODY, readings=[values]))
-        over = [
-            name
-            for name, check in checks.items()
-            if check.recovered is not None
-            and check.recovered.evaluate(
-                Surroundings(check, values, knowledge.profile, judge.history, NOBODY)
-            )
-            is True
+    return [_entry(one, checks, knowledge, definitions, settings) for one in messages]
+
+
+def _entry(
+    message: Message,
+    checks: dict[str, CompiledCheck],
+    knowledge: Knowledge,
+    definitions: Definitions,
+    settings: Settings,
+) -> Entry:
+    values: dict[str, Value] = msgspec.to_builtins(message)
+    entry: Entry = {
+        "kind": "line",
+        "name": message.kind,
+        "values": {
+            name: shown(value)
+            for name, value in values.items()
+            if name not in (*LEFT_OUT, "kind") and value not in (None, "")
+        },
+        "findings": [],
+        "notes": [],
+    }
+    if message.kind in WITH_CODES and message.code is not None:
+        entry["more"] = f"hpcdoctor explain {message.kind} {message.code}"
+    judge = Judge(checks, knowledge.profile, patient=False)
+    judge.judge(Look("kernel_log", ReadStatus.READ, NOBODY, readings=[values]))
+    over = [
+        name
+        for name, check in checks.items()
+        if check.recovered is not None
+        and check.recovered.evaluate(
+            Surroundings(check, values, knowledge.profile, judge.history, NOBODY)
+        )
+        is True
+    ]
+    if over:
+        entry["notes"].append(f"It ends what {' and '.join(over)} found about the same thing.")
+    elif not judge.findings:
+        entry["notes"].append("No check concludes anything from one such line.")
+    for finding in judge.findings.values():
+        rules = [
+            {
+                **msgspec.to_builtins(rule),
+                "reached": reaches(finding.verdict, rule.verdict)
+                and _holds(definitions.rules[rule.rule].value, finding),
+            }
+            for rule in follows(finding.check, definitions, settings)
         ]
-        if over:
-            print(f"\n  It ends what {' and '.join(over)} found about the same thing.")
-        elif not judge.findings:
-            print("\n  No check concludes anything from one such line.")
-        for finding in judge.findings.values():
-            print(f"\n  {finding.verdict.value} by check {finding.check}")
-            print(_paragraph(finding.summary))
-            print(_paragraph(finding.why))
-            print(f"    more: hpcdoctor explain {finding.check}")
-    return 0
+        entry["findings"].append(
+            {
+                "check": finding.check,
+                "verdict": finding.verdict.value,
+                "summary": finding.summary,
+                "why": finding.why,
+                "next_steps": finding.next_steps,
+                "follows": rules,
+            }
+        )
+    return entry
+
+
+def _holds(rule: Rule, finding: Finding) -> bool:
+    """Whether this one finding is enough, or could be one of those that the rule wants."""
+    if rule.when.where is None:
+        return True
+    return about_finding(rule.when.where).evaluate(Told(finding)) is not False
 
 
 def _messages(line: str) -> list[Message]:
@@ -68,8 +119,3 @@ def _messages(line: str) -> list[Message]:
         records = list(parse_bare(lines))
     reader = Reader(catalogue(), None, None)
     return [message for record in records if (message := reader.read(record)) is not None]
-
-
-def _paragraph(text: str) -> str:
-    margin = "    "
-    return textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin)
