@@ -21,11 +21,12 @@ from hpcdoctor.definitions.loader import (
     Definitions,
     load_definitions,
     load_settings,
+    load_settings_source,
 )
 from hpcdoctor.definitions.remediation import LIMIT, PLACES, Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import CONFIGURATION, Settings
-from hpcdoctor.definitions.yamlfile import DefinitionError, Located, did_you_mean, plain
+from hpcdoctor.definitions.yamlfile import DefinitionError, Located, Place, did_you_mean, plain
 from hpcdoctor.expressions.errors import ExpressionError
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.text import fields_of
@@ -106,12 +107,8 @@ def resolve(
         problems += _rule_problems(rule, definitions, checks)
     for remediation in definitions.remediations.values():
         problems += _remediation_problems(remediation, definitions)
-    for name in settings.remediations if only is None else ():
-        if name not in definitions.remediations and name not in definitions.broken:
-            hint = did_you_mean(name, definitions.remediations)
-            message = f"`remediations`: no remediation is named `{name}`{hint}"
-            file = configuration / SETTINGS_FILE
-            problems.append(DefinitionError(message, file, key="remediations"))
+    if only is None:
+        problems += _settings_problems(settings, configuration, definitions)
     knowledge = Knowledge(
         settings=settings,
         configuration=configuration,
@@ -123,6 +120,32 @@ def resolve(
         probes=probes,
     )
     return knowledge, problems
+
+
+def _settings_problems(
+    settings: Settings, configuration: Path, definitions: Definitions
+) -> Iterable[DefinitionError]:
+    """Hold the names in hpcdoctor.yaml against what there is."""
+    named: tuple[tuple[str, str, list[str], Iterable[str]], ...] = (
+        ("remediations", "remediation", settings.remediations, definitions.remediations),
+        ("act_without_fleet", "rule", settings.act_without_fleet, definitions.rules),
+    )
+    for key, kind, names, known in named:
+        for name in names:
+            if name not in known and name not in definitions.broken:
+                hint = did_you_mean(name, known)
+                message = f"`{key}`: no {kind} is named `{name}`{hint}"
+                place = _place_in_settings(configuration, key)
+                yield DefinitionError(message, place.file, place.line, key)
+
+
+def _place_in_settings(configuration: Path, key: str) -> Place:
+    """Return the line of the file, which is read once more: whoever asks has made a mistake."""
+    try:
+        source = load_settings_source(configuration).source
+    except DefinitionError:
+        source = Located(configuration / SETTINGS_FILE, 0)
+    return source.place(key) if key in source else Place(configuration / SETTINGS_FILE, 0)
 
 
 def _probe(defined: Defined[Check]) -> Probe:

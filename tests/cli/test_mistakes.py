@@ -166,6 +166,20 @@ def test_a_mistake_is_one_line_with_its_place_and_the_fix(
         assert any(found.startswith(wanted) for found in lines), lines
 
 
+def test_a_name_that_nothing_has_is_told_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "tick: 5s\nremediations: [gpu-resett]\nact_without_fleet:\n  - gpu-losd\n"
+    site = written(tmp_path, {"hpcdoctor.yaml": text})
+    assert main(["check", "--here", "--config", str(site)]) == 78
+    assert capsys.readouterr().err.replace(f"{site}/", "").splitlines() == [
+        "hpcdoctor: hpcdoctor.yaml:2: `remediations`: no remediation is named `gpu-resett`; did "
+        "you mean `gpu-reset`?",
+        "hpcdoctor: hpcdoctor.yaml:3: `act_without_fleet`: no rule is named `gpu-losd`; did you "
+        "mean `gpu-lost`?",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", UTF8_MARK, "{}\n", "\r\n", "---\n"])
 def test_a_file_that_says_nothing_is_no_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | bytes
