@@ -43,6 +43,7 @@ CODES = {
     "repair-never-runs": "the settings name a remediation that no rule asks for, or that may not "
     "act",
     "nobody-drains": "`mode: act` on a node that has no scheduler to ask",
+    "key-without-effect": "a setting that another setting leaves without any effect",
     "profile-key-unused": "a key of the profile that no check reads",
     "deprecated": "a key that a later version will not take any more",
 }
@@ -79,6 +80,7 @@ def doubts(settings: Defined[Settings], definitions: Definitions, known: Knowled
         *site.unused(),
         *site.rules(),
         *site.repairs(),
+        *site.without_effect(),
         *site.profile(),
         *site.deprecated(),
     ]
@@ -214,6 +216,20 @@ class _Site:
         if settings.mode is Mode.ACT and alone:
             message = "`mode: act` drains no node without a scheduler; write `scheduler: slurm`"
             yield _doubt("nobody-drains", message, source, "mode")
+
+    def without_effect(self) -> Iterator[Doubt]:
+        """Yield the settings that count only beside another value of another one."""
+        settings, source = self.settings.value, self.settings.source
+        fleet = settings.authority is Authority.FLEET
+        slurm = settings.scheduler is SchedulerName.SLURM
+        for key, counts, wanted in (
+            ("act_without_fleet", fleet, "`authority: fleet`"),
+            ("fleet_patience", fleet, "`authority: fleet`"),
+            ("slurm", slurm, "`scheduler: slurm`"),
+        ):
+            if key in source and not counts:
+                message = f"`{key}` has an effect only with {wanted}"
+                yield _doubt("key-without-effect", message, source, key)
 
     def profile(self) -> Iterator[Doubt]:
         source = self.definitions.profile

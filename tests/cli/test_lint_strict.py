@@ -116,6 +116,14 @@ DOUBTS: dict[str, tuple[Mapping[str, str], str]] = {
         {"hpcdoctor.yaml": "tick: 5s\nmode: act\n"},
         "hpcdoctor.yaml:2: `mode: act` drains no node without a scheduler",
     ),
+    "key-without-effect": (
+        {"hpcdoctor.yaml": "tick: 5s\nact_without_fleet: [gpu-lost]\n"},
+        "hpcdoctor.yaml:2: `act_without_fleet` has an effect only with `authority: fleet`",
+    ),
+    "key-without-effect of Slurm": (
+        {"hpcdoctor.yaml": "slurm: {node_name: n1}\n"},
+        "hpcdoctor.yaml:1: `slurm` has an effect only with `scheduler: slurm`",
+    ),
     "profile-key-unused": (
         {
             "hpcdoctor.yaml": "profile: ours\n",

@@ -11,6 +11,7 @@ from hpcdoctor.__main__ import main
 from hpcdoctor.definitions.loader import load_settings
 from hpcdoctor.definitions.rule import Decide, Resume
 from hpcdoctor.definitions.settings import Settings
+from hpcdoctor.model import gate
 from hpcdoctor.model.decision import Mode, Want, weakest
 from hpcdoctor.report.pages import example
 from hpcdoctor.report.pages.fields import keys
@@ -66,6 +67,14 @@ def test_what_the_first_lines_promise_of_rules_is_what_rules_do_without_a_word()
     assert Decide(node=Want.DRAIN).resume is Resume.BY_HAND
     assert weakest(Mode.ACT, Mode.SHADOW) is Mode.SHADOW
     assert weakest(Mode.ACT, Mode.DISABLED, Mode.SHADOW) is Mode.DISABLED
+
+
+def test_a_gate_that_cannot_know_lets_the_job_start_and_gives_up_after_three_beats() -> None:
+    line = gate.Gate(gate.Answer.CLOSED, "boot", 1000, 30, 1, "node", "hd:k3f9.1 x; rule y")
+    assert gate.judge(line, "boot", 1000 + 3 * 30, alive=True).answer is gate.Answer.CLOSED
+    late = gate.judge(line, "boot", 1000 + 3 * 30 + 1, alive=True)
+    assert late.answer is gate.Answer.UNKNOWN  # which gate/hpcdoctor-gate answers with 0
+    assert late.why.startswith("stale: ")
 
 
 def test_every_key_is_there_with_its_value_and_its_line(
