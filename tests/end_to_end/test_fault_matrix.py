@@ -500,6 +500,8 @@ def test_row_conf_on_a_hung_file_system(cluster: SlurmCluster, tmp_path: Path) -
         assert time.monotonic() - started < 20, "the helper itself never waits on it"
         mount.set("ok")
         assert drain(known, programs).result is Result.DONE
+        left = programs._left_behind  # what sat in the kernel until the file server answered
+        wait_for("the readers to end", lambda: all(one.poll() is not None for one in left))
 
 
 # People
