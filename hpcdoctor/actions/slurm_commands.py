@@ -170,6 +170,10 @@ class Commands:
         self._check_configuration()
         self._read_token()
         if self._settings.programs:
+            if "=" in self._settings.programs:  # env would take the whole for a variable
+                raise SchedulerRefused(
+                    f"slurm.programs must hold no `=`: {visible(self._settings.programs, 200)}"
+                )
             # That folder may be on a file server. The starter is not: if the server hangs, it is
             # the started process that hangs, and not this one in the middle of starting it.
             argv = ["env", f"{self._settings.programs}/{argv[0]}", *argv[1:]]

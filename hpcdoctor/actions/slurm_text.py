@@ -40,6 +40,7 @@ SUFFIXES = {"*": "NOT_RESPONDING", "$": "MAINTENANCE"}
 # In these a node can be given jobs, whatever reason is left on it.
 IN_SERVICE = frozenset(
     {"idle", "allocated", "mixed", "planned", "completing", "reserved", "maint", "blocked"}
+    | {"power_up", "power_down", "powering_up", "powering_down", "powered_down"}
 )
 # What slurmctld itself writes when it takes a node down. Overwriting them loses nothing; any
 # other reason is a person's, or another program's.

@@ -138,3 +138,10 @@ def test_a_long_host_name_in_slurm_and_capitals_are_this_host_too() -> None:
     twice = {"a": PaperNode(host="host2.one"), "b": PaperNode(host="host2.two")}
     with pytest.raises(SchedulerRefused, match="several nodes"):
         commands(nodes=twice, hostname="host2")[0].node_name()
+
+
+def test_a_program_folder_that_env_would_take_for_a_variable_is_refused() -> None:
+    made, slurm = commands(Slurm(node_name="n1", programs="/opt/release=25.05/bin"))
+    with pytest.raises(SchedulerRefused, match="slurm.programs"):
+        made.show_node()
+    assert slurm.commands == []

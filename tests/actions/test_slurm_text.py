@@ -145,11 +145,13 @@ def test_the_count_knows_partitions_and_takes_only_our_marks() -> None:
         "n4|main|idle|2026-11-21T02:44:47|hd:dddd.1 left behind\n"
         "n5|main|idle%|2026-11-21T02:44:47|hd:dddd.1 left behind by power saving\n"
         "n6|main|idle|Unknown|none\n"
+        "n7|main|powered_down|2026-11-21T02:44:47|hd:dddd.1 left behind\n"
+        "n8|main|blocked*|2026-11-21T02:44:47|hd:dddd.1 left behind\n"
     )
     main, gpu = parse_count(text)
     assert (main.name, main.nodes, [claim.node for claim in main.claims]) == (
         "main",
-        6,
+        8,
         ["n1", "n2"],
     )
     assert (gpu.name, gpu.nodes, [claim.node for claim in gpu.claims]) == ("gpu", 1, ["n1"])
