@@ -46,7 +46,6 @@ def test_the_other_commands_refuse_a_wrong_configuration_and_name_every_mistake(
     for command in (
         ["check", "--here"],
         ["status"],
-        ["explain", "gpu-lost"],
         ["hold", "--why", "x"],
     ):
         assert main([*command, "--config", str(site)]) == 78

@@ -28,6 +28,7 @@ def test_it_reads_like_this() -> None:
 CRITICAL  n1: bad is wrong; 1 more
           2027-01-15 08:00:00 UTC, by the daemon; 1 critical, 1 unknown, 1 ok, 1
           skipped
+jobs      4711 of anna
 
 CRITICAL  bad is wrong [bad]
 since     07:59:00, 1 min
