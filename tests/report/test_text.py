@@ -32,6 +32,7 @@ jobs      4711 of anna
 
 CRITICAL  bad is wrong [bad]
 since     07:59:00, 1 min
+affects   job 4711 of anna on this GPU
 explains  critical: follows is wrong [follows]
 evidence  07:59:00 seen
 next      1. Look
