@@ -74,10 +74,8 @@ class Metrics(_Section, frozen=True, kw_only=True):
     """/metrics and /healthz over HTTP, or a textfile; off unless this section exists."""
 
     address: str = "127.0.0.1"  # of this machine alone; 0.0.0.0: of all its addresses
-    # of TCP; where it is left out 9735, and none where there is a textfile: "9735"
-    port: int | None = None
-    # for node_exporter, in a folder that the user hpcdoctor may write into:
-    # "/var/lib/prometheus/node-exporter/hpcdoctor.prom"
+    port: int | None = None  # default: 9735, and none where there is a textfile
+    # ends in .prom, in a folder that the daemon's user may write into: "/var/lib/prom/hpc.prom"
     textfile: str | None = None
 
     @property

@@ -105,8 +105,9 @@ def value_of(key: Key) -> object:
     if key.kind.startswith("true"):
         return True
     if "number" in key.kind or key.kind.startswith("a fraction"):
-        return int(key.example) if key.example and key.example.isdecimal() else 1
-    return key.example if key.example is not None else "example"
+        told = key.example or next(iter(re.findall(r"\b[0-9]+\b", key.note)), None)
+        return int(told) if told and told.isdecimal() else None
+    return key.example  # None where the comment has no example: `null` leaves the key as it is
 
 
 def _written(value: object) -> str:

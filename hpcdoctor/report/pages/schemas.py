@@ -62,7 +62,7 @@ def build(kind: str, configuration: Path = SHIPPED_ONLY) -> Schema:
     for name, struct in _structs(shape).items():
         for key in keys(struct):
             place = parts[name]["properties"]
-            place[key.name] = _described(place[key.name], key)
+            place[key.name] = _described(place[key.name], key, nothing=kind == "settings")
             place[key.name] |= known.of(name, key.name)
     said = json.dumps(parts)
     used = {name: names for name, names in known.offered.items() if f"#/$defs/{name}" in said}
@@ -93,10 +93,12 @@ def _structs(shape: Shape) -> dict[str, Shape]:
     return found
 
 
-def _described(schema: Schema, key: Key) -> Schema:
+def _described(schema: Schema, key: Key, *, nothing: bool) -> Schema:
     """Add what the code says of a key; leave out that it may be nothing, which says nothing."""
     described = {name: value for name, value in schema.items() if name != "default"}
-    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    # Where nobody has given an example of a setting, hpcdoctor.yaml's has `null`.
+    unknown = nothing and key.shape is None and key.default is None and key.example is None
+    options = [o for o in schema.get("anyOf", []) if unknown or o != {"type": "null"}]
     if "anyOf" in schema:
         del described["anyOf"]
         described |= options[0] if len(options) == 1 else {"anyOf": options}
