@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,27 @@ def test_it_brings_all_that_it_imports_and_is_compiled(unpacked: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_but_the_tests_is_in_the_sdist_and_a_wheel_can_be_built_from_it(
+    tmp_path: Path,
+) -> None:
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("this is no checkout, so nobody can say what belongs into the sdist")
+    run(sys.executable, "-m", "build", "--outdir", str(tmp_path), str(CHECKOUT))
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        there = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = run("git", "-C", str(CHECKOUT), "ls-files").splitlines()
+    wanted = {name for name in tracked if not name.startswith(("tests/", "."))}
+    assert there >= {name for name in wanted if (CHECKOUT / name).exists()}
+    assert not [name for name in there if name.startswith("tests/")]
+    (wheel,) = tmp_path.glob("*.whl")  # made from the sdist, not from the checkout
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    shipped = [name for name in wanted if name.startswith(("checks/", "rules/", "catalogs/"))]
+    assert {f"hpcdoctor/_data/{name}" for name in shipped} < set(names)
+    assert f"hpcdoctor-{__version__}.data/scripts/hpcdoctor-gate" in names
 
 
 def test_where_a_tool_is_missing_the_build_says_which(tmp_path: Path) -> None:
