@@ -64,30 +64,38 @@ class Read(msgspec.Struct, frozen=True):
 
 def read_log(lines: Iterable[str], now: float) -> Read:
     """Return when NHC had the node out, by its log; times without a zone are local ones."""
-    periods: list[Period] = []
-    begin = last = 0.0
-    text, undated = "", 0
+    undated = 0
+    seen: list[tuple[float, str]] = []  # what failed; "" where the node was put back
     for line in lines:
-        failed = FAILED.search(line)
-        online = ONLINE.search(line)
+        failed, online = FAILED.search(line), ONLINE.search(line)
         if failed is None and online is None:
             continue
         when = moment_of(line, now)
         if when is None:
             undated += 1
-            continue
-        if text and (online or when - last > SAME_SECONDS):
-            end = when if online and when - last <= SAME_SECONDS else last
-            periods.append(Period(begin, end, text))
-            text = ""
-        if failed is not None and not online:
-            if not text:
-                begin, text = when, (failed["text"] or failed["note"] or "")[:LONGEST_TEXT]
-                text = text.strip() or "it does not say why"
+        elif online is not None or failed is None:
+            seen.append((when, ""))
+        else:
+            text = (failed["text"] or failed["note"] or "")[:LONGEST_TEXT].strip()
+            seen.append((when, text or "it does not say why"))
+    return Read(_periods(sorted(seen, key=lambda each: each[0]), now), undated)
+
+
+def _periods(seen: list[tuple[float, str]], now: float) -> list[Period]:
+    periods: list[Period] = []
+    begin = last = 0.0
+    standing = ""
+    for when, text in seen:
+        if standing and (not text or when - last > SAME_SECONDS):
+            end = when if when - last <= SAME_SECONDS else last
+            periods.append(Period(begin, end, standing))
+            standing = ""
+        if text:
+            begin, standing = (begin, standing) if standing else (when, text)
             last = when
-    if text:
-        periods.append(Period(begin, None if now - last <= SAME_SECONDS else last, text))
-    return Read(periods, undated)
+    if standing:
+        periods.append(Period(begin, None if now - last <= SAME_SECONDS else last, standing))
+    return periods
 
 
 def read_reasons(lines: Iterable[str], now: float) -> Read:
