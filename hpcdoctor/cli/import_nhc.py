@@ -17,7 +17,7 @@ from hpcdoctor.nhc.report import document, render
 MOST_BYTES = 4 << 20
 HOST = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 NEEDS_WORK = 1
-WRITTEN_BY_US = {"hpcdoctor.yaml", "profiles", "checks", "commands", "rules", "remediations", "nhc"}
+BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def main(arguments: list[str]) -> int:
@@ -99,7 +99,11 @@ def _read(parser: Parser, path: Path) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        parser.error(f"{path}:{line}: is not UTF-8; write it anew with iconv, and import that")
+        if BINARY.search(content):
+            parser.error(f"{path}:{line}: is no text, and so no nhc.conf")
+        # An old comment in Latin 1 is no reason to refuse a file.
+        print(f"hpcdoctor: {path}:{line}: is not UTF-8; read as Latin 1", file=sys.stderr)
+        return content.decode("latin-1")
 
 
 def _functions(parser: Parser, path: Path) -> list[str]:

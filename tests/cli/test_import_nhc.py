@@ -119,6 +119,15 @@ def test_what_is_no_text_is_refused_in_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_comment_in_latin_1_is_no_reason_to_refuse_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nhc.conf"
+    file.write_bytes("# für alle\n* || check_hw_eth lo\n".encode("latin-1"))
+    assert main(["import-nhc", str(file)]) == 0
+    assert ":1: is not UTF-8" in capsys.readouterr().err
+
+
 def test_nothing_of_a_sites_is_written_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
