@@ -50,4 +50,6 @@ def test_the_first_bars_part_a_line_and_blanks_collapse_within_quotes() -> None:
 @given(st.text(alphabet=" \t\\\n#|a'\"$/\r", max_size=40))
 def test_bash_reads_the_same_lines(text: str) -> None:
     ran = subprocess.run(["/bin/bash", "-c", READER], input=text.encode(), capture_output=True)
-    assert ran.stdout.decode().split("\0")[:-1] == cooked(text)
+    # An escaped blank at an end stays for `read`, and goes when NHC trims both parts.
+    lines = [line.strip(" \t") for line in ran.stdout.decode().split("\0")[:-1]]
+    assert lines == cooked(text)
