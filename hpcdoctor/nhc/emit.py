@@ -64,6 +64,15 @@ def files_of(imported: Import, folder: Path, functions: list[Path]) -> dict[str,
     if programs:
         found["nhc/checks.sh"] = LIBRARY.read_text()
     found |= _rules(imported, checks, sorted(mounts), with_programs=bool(programs))
+    for item in items:
+        if item.kind is Kind.CONVERTED and item.notes is not None and item.notes.remedies:
+            name = name_of(item)
+            mends = [
+                path.split("/")[1][:-5]
+                for path in found
+                if path.startswith(f"remediations/{name}-")
+            ]
+            found[f"rules/{name}.yaml"] = _mended(name, item, imported.file, mends)
     found[f"profiles/{PROFILE}.yaml"] = _profile(imported, mounts)
     found["hpcdoctor.yaml"] = SHADOW
     return found
@@ -93,6 +102,7 @@ def _check(name: str, check: OwnCheck, item: Item, file: str) -> str:
         "why": "The site's nhc.conf takes a node out for this.",
         "next_steps": [f"Read line {item.line.number} of {_text(file)}: it says what is asked for"],
         "origin": _text(f"{file}:{item.line.number}"),
+        "see": "docs/nhc.md",
     }
     return _comment(item, file) + _yaml(content)
 
@@ -164,11 +174,40 @@ def _rules(
         if name == "nhc-mounts":
             content["node_decides_shared"] = True  # as NHC does
         content["why"] = f"{_text(imported.file)} takes a node out for it"
+        content["see"] = "docs/nhc.md"
         comment = (
             "# As NHC has it: any failure takes the node out, and it comes back when all is well.\n"
         )
         found[f"rules/{name}.yaml"] = comment + _yaml(content)
     return found
+
+
+def _mended(name: str, item: Item, file: str, mends: list[str]) -> str:
+    """Return the rule that asks for what the line itself would have done about it."""
+    mounts = item.notes.mounts if item.notes else []
+    listed = ", ".join(f'"{mount}"' for mount in mounts)
+    asked, where = "site-command", f'command == "{name}"'
+    if mounts:
+        asked, where = "filesystem-missing", f"mount_point in [{listed}]"
+    content: dict[str, object] = {
+        "rule": name,
+        "summary": "{mount_point} is not mounted" if mounts else "{name} says {message}",
+        "when": {"any": {asked: "critical"}, "where": where},
+        "decide": {
+            "node": "drain",
+            "remediate": mends,
+            "hand_over": "administrators",
+            "resume": "when-clear",
+        },
+        "mode": "shadow",
+    }
+    if mounts:
+        content["node_decides_shared"] = True
+    content["why"] = (
+        "The line mends it, too; that is switched off until you enable the remediation."
+    )
+    content["see"] = "docs/nhc.md"
+    return _comment(item, file) + _yaml(content)
 
 
 def _profile(imported: Import, mounts: dict[str, list[int]]) -> str:
