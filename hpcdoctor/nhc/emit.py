@@ -72,7 +72,7 @@ def files_of(imported: Import, folder: Path, functions: list[Path]) -> dict[str,
                 for path in found
                 if path.startswith(f"remediations/{name}-")
             ]
-            found[f"rules/{name}.yaml"] = _mended(name, item, imported.file, mends)
+            found[f"rules/{name}.yaml"] = _mended(name, item, imported.file, mends, _want(imported))
     found[f"profiles/{PROFILE}.yaml"] = _profile(imported, mounts)
     found["hpcdoctor.yaml"] = SHADOW
     return found
@@ -144,10 +144,8 @@ def _rules(
     imported: Import, checks: list[str], mounts: list[str], *, with_programs: bool
 ) -> dict[str, str]:
     """Return what the findings mean: as NHC has it, out at once, and back when all is well."""
-    marks = [item for item in imported.of(Kind.VARIABLE) if item.here]
-    told_only = any(re.search(r"\bMARK_OFFLINE=[\"']?0", item.check) for item in marks)
     decide: dict[str, object] = {
-        "node": "note" if told_only else "drain",
+        "node": _want(imported),
         "hand_over": "administrators",
         "resume": "when-clear",
     }
@@ -182,7 +180,14 @@ def _rules(
     return found
 
 
-def _mended(name: str, item: Item, file: str, mends: list[str]) -> str:
+def _want(imported: Import) -> str:
+    """Return what a failure asks for: MARK_OFFLINE=0 is NHC's way to report only."""
+    marks = [item for item in imported.of(Kind.VARIABLE) if item.here]
+    told_only = any(re.search(r"\bMARK_OFFLINE=[\"']?0", item.check) for item in marks)
+    return "note" if told_only else "drain"
+
+
+def _mended(name: str, item: Item, file: str, mends: list[str], want: str) -> str:
     """Return the rule that asks for what the line itself would have done about it."""
     mounts = item.notes.mounts if item.notes else []
     listed = ", ".join(f'"{mount}"' for mount in mounts)
@@ -194,7 +199,7 @@ def _mended(name: str, item: Item, file: str, mends: list[str]) -> str:
         "summary": "{mount_point} is not mounted" if mounts else "{name} says {message}",
         "when": {"any": {asked: "critical"}, "where": where},
         "decide": {
-            "node": "drain",
+            "node": want,
             "remediate": mends,
             "hand_over": "administrators",
             "resume": "when-clear",
