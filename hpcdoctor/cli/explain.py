@@ -34,7 +34,7 @@ from hpcdoctor.report.words import plain
 SCHEMA = "hpcdoctor.explain/1"
 WRONG_CONFIGURATION = 78
 LONGEST_VALUE = 60
-NO_FOLDER = Path("/proc/none")  # nobody can make one there
+NO_FOLDER = Path("/nonexistent")  # as where a site has no files of its own
 CODE = re.compile(r"(?i)(s?xid)[ -]?(\d{1,6})")
 # The heads of catalogs/xid.yaml and sxid.yaml, as sentences.
 ACTIONS = {

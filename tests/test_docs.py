@@ -1,0 +1,45 @@
+"""Does every rule lead to a runbook, and every link in docs/ to a file?"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpcdoctor.__main__ import COMMANDS
+from hpcdoctor.definitions.loader import load_definitions
+from hpcdoctor.model.decision import STRENGTH, Want
+from hpcdoctor.report.pages.runbooks import SHIPPED, runbooks, with_head
+from tests.conftest import CHECKOUT
+
+PAGES = sorted((CHECKOUT / "docs").rglob("*.md"))
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"^(?:    |\$ )+hpcdoctor ([a-z][a-z-]*)", re.MULTILINE)
+
+
+def test_every_rule_above_a_note_has_a_runbook() -> None:
+    for name, defined in load_definitions(SHIPPED).rules.items():
+        rule = defined.value
+        if STRENGTH[rule.decide.node] > STRENGTH[Want.NOTE]:
+            assert (CHECKOUT / rule.runbook).is_file() and rule.runbook, name
+
+
+@pytest.mark.parametrize("page", sorted(runbooks()))
+def test_the_head_of_a_runbook_is_what_the_rules_say(
+    page: str, expect: Callable[[Path, str], None]
+) -> None:
+    file = CHECKOUT / page
+    expect(file, with_head(file.read_text(), runbooks()[page]))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    targets = [link.partition("#")[0] for link in LINK.findall(page.read_text())]
+    local = [target for target in targets if target and ":" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_the_docs_is_one(page: Path) -> None:
+    commands = set(COMMAND.findall(page.read_text()))
+    assert commands - {*COMMANDS, "settings", "fleet", "import-nhc", "watch", "simulate"} == set()
