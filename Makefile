@@ -10,6 +10,7 @@
 #   make packages    .deb and .rpm for x86_64 and aarch64, into dist/ (NODE_PYTHON=3.12: for others)
 #   make wheelhouse  all wheels in one tar for nodes without a network, into dist/
 #   make share   completions and manual pages anew, after a change of options
+#   make docs    the documentation as a site, in build/site; its links checked
 #   make clean   away with all that can be made again
 #
 # make test PYTEST="-k slurm -x" hands arguments to pytest.
@@ -18,7 +19,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench soak dist packages wheelhouse share clean system-packages \
+.PHONY: run test lint bench soak dist packages wheelhouse share docs clean system-packages \
 	bench-packages build-packages system-user
 
 VENV := .venv
@@ -64,6 +65,10 @@ lint: $(DEVELOPABLE)
 
 bench: bench-packages $(DEVELOPABLE)
 	$(BIN)/python -m bench </dev/null
+
+docs: $(DEVELOPABLE)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 soak: system-packages system-user $(DEVELOPABLE)
 	$(BIN)/python -m pytest -m soak $(PYTEST) </dev/null
