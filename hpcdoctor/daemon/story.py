@@ -162,6 +162,7 @@ def _decision(decision: Decision, incident: str | None) -> DecisionData:
         findings=decision.findings,
         also=decision.also,
         explains=decision.explains,
+        runbook=decision.runbook,
         incident=incident,
     )
 

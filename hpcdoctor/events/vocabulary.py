@@ -76,6 +76,7 @@ class DecisionData(EventData, frozen=True, kw_only=True):
     findings: list[str] = []
     also: list[str] = []
     explains: list[str] = []
+    runbook: str = ""
     incident: str | None = None
 
 

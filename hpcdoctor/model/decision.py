@@ -49,6 +49,7 @@ class Decision(msgspec.Struct, frozen=True):
     resume: str = "by-hand"  # or "when-clear"
     also: list[str] = []  # names of weaker rules that matched too
     explains: list[str] = []  # keys of the findings that these ones are behind, oldest first
+    runbook: str = ""  # what a person does about it
 
 
 NOTHING = Decision(want=Want.NONE, mode=Mode.ACT)

@@ -55,6 +55,7 @@ def _decision(
         remediate=rule.decide.remediate,
         hand_over=rule.decide.hand_over,
         resume=rule.decide.resume.value,
+        runbook=rule.runbook,
     )
 
 
