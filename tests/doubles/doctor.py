@@ -135,7 +135,9 @@ class Doctor:
 
     def kill(self, name: str) -> None:
         """As kill -9. A dead daemon ends `run`, which is waited for."""
-        os.kill(self.pid(name), signal.SIGKILL)
+        pid = self.pid(name)
+        assert pid, f"there is no {name} now"  # kill(0) would be for ourselves and all our like
+        os.kill(pid, signal.SIGKILL)
         if name == "daemon" and self.process is not None:
             self.process.wait(STOP_SECONDS)
             self.process = None
