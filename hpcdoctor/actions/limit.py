@@ -38,7 +38,7 @@ import msgspec
 
 YOUNG_SECONDS = 60.0
 SPREAD_SECONDS_A_NODE = 0.01
-SPREAD_MAXIMUM_SECONDS = 10.0
+SPREAD_MAXIMUM_SECONDS = 2.0
 SECOND_OVER = 1.1  # the scheduler's resolution, and a little for its own delay
 
 
