@@ -69,6 +69,7 @@ def as_root() -> None:
         pytest.skip("only root can do this")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what starts real programs run one after the other: they share one kernel log."""
     for item in items:
