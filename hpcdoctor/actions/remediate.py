@@ -9,7 +9,12 @@ from pathlib import Path
 
 from hpcdoctor.actions import steps
 from hpcdoctor.actions.programs import NoResult, NotStarted, Programs
-from hpcdoctor.actions.schedulers import Outcome, Scheduler
+from hpcdoctor.actions.schedulers import (
+    Outcome,
+    Scheduler,
+    SchedulerRefused,
+    SchedulerUnavailable,
+)
 from hpcdoctor.actions.steps import StepFailed, World
 from hpcdoctor.actions.subject import Machine, WrongSubject
 from hpcdoctor.definitions.remediation import Disrupts, Proven, Remediation, Step, Trust
@@ -60,13 +65,24 @@ class Remedies:
             view = self._scheduler.read()
             if why := why_not_disrupt(view, action.mark):
                 return Outcome(Result.REFUSED, why, view)
-        world = World(self._host, self._programs, dict(action.subject))
+        world = World(
+            self._host,
+            self._programs,
+            dict(action.subject),
+            reboot_by_scheduler=lambda: self._reboot(action.mark),
+        )
         result, message = self._run(plan, world)
         after, trouble = self._run(last, world, all_of_them=True)
         if after is not Result.DONE:
             message = f"{message}; and afterwards {trouble}" if message else trouble
             result = after if result is Result.DONE else result
         return Outcome(result, message or f"{action.remediation} is done")
+
+    def _reboot(self, mark: str) -> str:
+        outcome = self._scheduler.reboot(mark)
+        if outcome.result is not Result.DONE:
+            raise StepFailed(outcome.message)
+        return outcome.message
 
     def _resolved(self, step: Step, action: Action) -> Step:
         if step.run is None:
@@ -98,7 +114,7 @@ def take(step: Step, world: World) -> tuple[Result, str]:
             steps.find(step.do)(world)
         elif step.run:
             world.run(program_of(step.run[0]), *step.run[1:])
-    except (StepFailed, NotStarted) as error:
+    except (StepFailed, NotStarted, SchedulerRefused, SchedulerUnavailable) as error:
         return Result.FAILED, str(error)
     except NoResult as error:
         return Result.TOO_LONG, str(error)

@@ -104,6 +104,20 @@ class Commands:
             raise problem
         return str(problem)
 
+    def reboot(self, reason: str) -> str:
+        """Ask for a reboot of this node, DOWN afterwards; return "" or what scontrol says."""
+        name = self.node_name()
+        argv = ["scontrol", "reboot", "nextstate=DOWN", f"reason={reason}", name]
+        finished = self._run(argv, WRITE_SECONDS)
+        if finished.status == 0:
+            return ""
+        if "RebootProgram" in finished.err:
+            raise SchedulerRefused("slurm.conf has no RebootProgram, so Slurm cannot reboot a node")
+        problem = trouble(finished, name)
+        if isinstance(problem, SchedulerRefused):
+            raise problem
+        return str(problem)
+
     def squeue(self, form: str, states: str) -> str:
         """Return what squeue prints of the jobs of this node, in this form."""
         name = self.node_name()

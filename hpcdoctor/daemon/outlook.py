@@ -24,12 +24,16 @@ def coming(node: Node, now: Instant, context: Context) -> str:
             return f"nothing while held by {node.hold.who}"
         case State.WAITING if node.retry_at:
             return f"the drain is asked for again {within(node.retry_at, now)}"
+        case State.DRAINING if node.grace_until is not None and not node.requeued:
+            return f"jobs that are still here are requeued {within(node.grace_until, now)}"
         case State.DRAINING:
             return f"when no job runs here: {_after_drained(node, now, context)}"
         case State.DRAINED:
             return _after_drained(node, now, context)
         case State.VERIFYING:
             return _verifying(node, now, context)
+        case State.HANDED_OVER if node.incident and node.incident.decision.resume == "when-clear":
+            return f"back in service when the finding clears; or {RELEASE}"
         case State.HANDED_OVER:
             return RELEASE
         case State.PROBATION if node.probation_until:

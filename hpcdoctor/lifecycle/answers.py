@@ -181,6 +181,8 @@ def _read(
 def _still_ours(
     node: Node, view: SchedulerView, ours: bool, now: Instant, context: Context
 ) -> tuple[Node, list[Ask]]:
+    if not ours and _is_down_by_us(node, view) and context.authority is Authority.NODE:
+        return ask_for_drain(node)  # rebooted through the scheduler, which has ended our drain
     if not ours and view.prolog_failed and context.authority is Authority.NODE:
         return ask_for_drain(node)  # our gate's doing, if the helper finds its note; else refused
     if not ours and node.quarantine is not None and not node.quarantine.claimed_at:
@@ -193,6 +195,16 @@ def _still_ours(
     if node.state is State.DRAINING and not view.in_use:
         return _draining(node, view, now), []
     return jobs.touch_jobs(node, now, context)
+
+
+def _is_down_by_us(node: Node, view: SchedulerView) -> bool:
+    """Tell whether it is down, and not drained, with a reason that still begins with our mark."""
+    return (
+        view.down
+        and not view.drained
+        and node.incident is not None
+        and view.marked(node.incident.mark)
+    )
 
 
 def _not_drained_yet(node: Node, view: SchedulerView, now: Instant) -> Node:

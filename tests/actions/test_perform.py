@@ -38,6 +38,9 @@ class Ending:
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         return self._end(f"resume {mark} {claimed_by} {claimed_at}")
 
+    def reboot(self, mark: str) -> Outcome:
+        return self._end(f"reboot {mark}")
+
     def signal_jobs(self, mark: str) -> Outcome:
         return self._end(f"signal {mark}")
 

@@ -66,6 +66,15 @@ def test_the_same_drain_again_changes_nothing() -> None:
     assert len(slurm.updates) == 1
 
 
+def test_a_node_in_a_maintenance_reservation_is_left_to_the_people_who_work_on_it() -> None:
+    slurm = cluster()
+    slurm.nodes["n1"] = PaperNode("IDLE+MAINTENANCE+RESERVED")
+    outcome = scheduler(slurm).drain(REASON, MARK)
+    assert outcome.result is Result.FOREIGN
+    assert "a maintenance reservation holds the node" in outcome.message
+    assert slurm.updates == []
+
+
 @pytest.mark.parametrize(
     "state", ["IDLE+DRAIN", "MIXED+FAIL", "DOWN", "DOWN+DRAIN", "UNKNOWN+DRAIN"]
 )

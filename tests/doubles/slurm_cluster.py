@@ -220,8 +220,9 @@ class SlurmCluster:
     def stop_slurmd(self, node: str, *, crash: bool = False) -> None:
         self._stop(f"slurmd-{node}", signal.SIGKILL if crash else signal.SIGTERM)
 
-    def start_slurmd(self, node: str) -> None:
-        self._start(f"slurmd-{node}", ["slurmd", "-D", "-f", str(self.conf), "-N", node])
+    def start_slurmd(self, node: str, *options: str) -> None:
+        argv = ["slurmd", "-D", "-f", str(self.conf), "-N", node, *options]
+        self._start(f"slurmd-{node}", argv)
 
     def start_dynamic(self, node: str) -> None:
         """Start a slurmd that slurm.conf does not name; it wants MaxNodeCount and SlurmdPort."""

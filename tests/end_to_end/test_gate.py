@@ -6,6 +6,7 @@ slurmd runs the installed `hpcdoctor-gate` as its Prolog; a whole doctor keeps t
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,17 +206,27 @@ def test_another_programs_failed_prolog_is_not_ours_to_rename(
     assert status["quarantine"] is None or doctor.status["quarantine"] is None
 
 
-def test_as_epilog_it_names_what_the_job_has_left_behind_and_never_fails(
-    doctor: Doctor, cluster: SlurmCluster
-) -> None:
+def test_as_epilog_it_names_what_the_job_has_left_behind_and_never_fails(doctor: Doctor) -> None:
     left = Path("/dev/shm") / f"hpcdoctor-test-{os.getpid()}"
     left.write_bytes(b"x" * 5000)
     os.chown(left, 64123, 64123)
+    epilog = {
+        "SLURM_SCRIPT_CONTEXT": "epilog_slurmd",
+        "SLURMD_NODENAME": "n1",
+        "SLURM_JOB_ID": "12",
+        "SLURM_JOB_UID": "64123",
+    }
+    gate = doctor.program.parent / "hpcdoctor-gate"
     try:
         done = doctor.hpcdoctor("gate", "--after-job", "12", "--user", "64123")
+        as_epilog = subprocess.run(
+            [gate], env=epilog, capture_output=True, text=True, timeout=60, check=False
+        )
     finally:
         left.unlink()
     assert done.returncode == 1
     assert done.stdout.startswith("left behind by user 64123: 1 files with")
+    assert (as_epilog.returncode, as_epilog.stdout) == (0, "")
+    assert "job 12: left behind by user 64123: 1 files" in as_epilog.stderr
     done = doctor.hpcdoctor("gate", "--after-job", "12", "--user", "64123")
     assert (done.returncode, done.stdout) == (0, "")

@@ -127,6 +127,22 @@ def test_slurms_own_drain_after_our_gate_gets_our_reason_and_nothing_else_change
     assert story.node.quarantine.claimed_at == "2026-11-21T03:00:00"
 
 
+def test_a_node_that_slurm_has_rebooted_is_drained_anew_and_goes_on_where_it_was() -> None:
+    story = out()
+    story.answer(Result.DONE, story.ours()) if story.node.pending else None
+    state = story.node.state
+    story.wait(90)
+    reason = f"{story.ours().reason} : reboot issued : reboot complete"
+    down = structs.replace(story.ours(), drained=False, down=True, reason=reason, reason_by="slurm")
+    story.answer(Result.DONE, down)
+    assert story.pending.operation is Operation.DRAIN
+    later = structs.replace(story.ours(), reason_at="2026-11-21T03:00:00")
+    story.answer(Result.DONE, later)
+    assert story.node.state is state
+    assert story.node.quarantine is not None
+    assert story.node.quarantine.claimed_at == "2026-11-21T03:00:00"
+
+
 def test_another_programs_failed_prolog_stays_its_own() -> None:
     story = out()
     story.answer(Result.DONE, story.ours()) if story.node.pending else None

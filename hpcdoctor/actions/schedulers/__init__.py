@@ -56,6 +56,9 @@ class Scheduler(Protocol):
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         """Put this node back, if its drain is still exactly ours."""
 
+    def reboot(self, mark: str) -> Outcome:
+        """Have the scheduler reboot this node while our drain stands; it does not come into use."""
+
     def signal_jobs(self, mark: str) -> Outcome:
         """Ask the jobs here to checkpoint, where our drain stands and its rule says so."""
 

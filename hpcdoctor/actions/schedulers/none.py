@@ -30,6 +30,9 @@ class NoScheduler:
     def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
         return NOTHING_DONE
 
+    def reboot(self, mark: str) -> Outcome:
+        return NOTHING_DONE
+
     def signal_jobs(self, mark: str) -> Outcome:
         return NOTHING_DONE
 

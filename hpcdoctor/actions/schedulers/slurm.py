@@ -109,9 +109,8 @@ class SlurmScheduler:
             return Outcome(Result.REFUSED, why)
         node = self._commands.show_node()
         if node.view.drained and node.view.marked(mark):
-            return self._told(
-                self._settle(node, mark), reason
-            )  # an earlier request of ours may have come late
+            # An earlier request of ours may have come late.
+            return self._told(self._settle(node, mark), reason)
         taken = self._why_taken(node.view, mark)
         if taken is not None:
             return taken
@@ -170,6 +169,27 @@ class SlurmScheduler:
         heard = "" if after.responding else "; it takes jobs when its slurmd has registered"
         return Outcome(Result.DONE, f"resumed{heard}", after)
 
+    def reboot(self, mark: str) -> Outcome:
+        """Ask slurmd, through slurmctld, to run the site's RebootProgram.
+
+        The next state is DOWN, and the reason stays ours: a node that comes back, in time or late,
+        is drained anew by its own daemon before anything may start on it.
+        """
+        node = self._commands.show_node()
+        if not (node.view.drained and node.view.marked(mark)):
+            return Outcome(
+                Result.NOT_OURS, f"the drain is not ours ({node.view.reason})", node.view
+            )
+        if node.view.in_use:
+            return Outcome(Result.REFUSED, "jobs still run here", node.view)
+        failure = self._commands.reboot(node.view.reason)
+        after = self._commands.show_node()
+        if not any(word.startswith("REBOOT") for word in after.words):
+            raise SchedulerUnavailable(
+                f"no reboot is under way when read back{': ' + failure if failure else ''}"
+            )
+        return Outcome(Result.DONE, f"the reboot is issued ({after.view.state})", after.view)
+
     def signal_jobs(self, mark: str) -> Outcome:
         view = self._commands.show_node().view
         if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules()):
@@ -188,6 +208,11 @@ class SlurmScheduler:
         """Return the answer where the node is somebody else's, and not our own gate's doing."""
         if view.prolog_failed and self._turned_away(mark):
             return None
+        if view.maintenance and not view.marked(mark):
+            message = (
+                f"a maintenance reservation holds the node ({view.state}); it was left as it is"
+            )
+            return Outcome(Result.FOREIGN, message, view)
         return why_taken(view, mark)
 
     def _settle(self, node: SlurmNode, mark: str, *, wait: bool = True) -> Outcome:

@@ -30,6 +30,8 @@ class World(msgspec.Struct):
     programs: Programs
     subject: dict[str, str]
     timeout_seconds: float = 60.0  # of the step that runs now
+    # Has the scheduler reboot this node; raises StepFailed where it will not.
+    reboot_by_scheduler: Callable[[], str] | None = None
     stopped: list[str] = []  # units that a step has stopped, for `finally` to start again
 
     def run(self, *argv: str) -> str:
