@@ -53,7 +53,7 @@ run: $(RUNNABLE)
 
 test: system-packages system-user $(DEVELOPABLE)
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not soak" --numprocesses=$(WORKERS) --dist=loadgroup --cov --cov-branch --cov-report=term:skip-covered \
+	$(BIN)/python -m pytest -m "not soak" --numprocesses=$(WORKERS) --dist=loadscope --cov --cov-branch --cov-report=term:skip-covered \
 		$(PYTEST) </dev/null
 
 lint: $(DEVELOPABLE)

@@ -1,6 +1,7 @@
 """What do all tests share? Recorded machines, the options of our pytest, the marks' meaning."""
 
 import difflib
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -69,9 +70,22 @@ def as_root() -> None:
         pytest.skip("only root can do this")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what starts real programs run one after the other: they share one kernel log."""
-    for item in items:
-        if item.get_closest_marker("real") is not None:
-            item.add_marker(pytest.mark.xdist_group("real"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let what starts real programs run in one worker, one after the other.
+
+    They share one kernel log and one machine. (Marks of the group `--dist=loadgroup` do not reach
+    the names of tests in pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RealInOne(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return "real" if starts_real_programs(nodeid.partition("::")[0]) else nodeid
+
+    return RealInOne(config, log)
+
+
+@functools.cache
+def starts_real_programs(file: str) -> bool:
+    return "mark.real" in (CHECKOUT / file).read_text(encoding="utf-8")
