@@ -39,6 +39,7 @@ class BuiltIn(StrEnum):
     CLEAR_LEFTOVERS = "clear-leftovers"
     GPU_FREE = "gpu-free"
     REBOOT = "reboot"
+    SCHEDULER_REBOOT = "scheduler-reboot"
     START_GPU_SERVICES = "start-gpu-services"
     STOP_GPU_SERVICES = "stop-gpu-services"
 
