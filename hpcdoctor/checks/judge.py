@@ -39,6 +39,9 @@ from hpcdoctor.probes.registry import Shape
 EVIDENCE_KEPT = 5  # the first, and the last few
 
 
+NOT_YET = "not looked at yet"
+
+
 class Change(msgspec.Struct, frozen=True):
     """What became of a finding: opened, changed or closed."""
 
@@ -170,7 +173,7 @@ class Judge:
             return Outcome(check=name, verdict=None, reason=self._skipped[name])
         tracks = self._tracks[name]
         if not tracks:
-            return Outcome(check=name, verdict=None, reason="not looked at yet")
+            return Outcome(check=name, verdict=Verdict.UNKNOWN, reason=NOT_YET)
         judged = [track for track in tracks.values() if not track.skipped]
         if not judged:
             reason = next(iter(tracks.values())).skipped

@@ -126,6 +126,13 @@ def test_a_source_that_cannot_be_read_is_unknown_and_what_was_wrong_stays(status
     assert other.verdict() is Verdict.UNKNOWN
 
 
+def test_what_was_never_looked_at_is_unknown_and_where_there_is_nothing_is_not() -> None:
+    ward = Ward("edac", ERRORS)
+    assert ward.verdict() is ward.judge.verdict() is Verdict.UNKNOWN
+    ward.look()
+    assert ward.verdict() is not Verdict.UNKNOWN
+
+
 def test_what_is_not_on_this_machine_is_skipped_unless_the_profile_expects_it() -> None:
     ward = Ward("edac", ERRORS)
     ward.look(status="absent", reason="no EDAC driver is loaded")

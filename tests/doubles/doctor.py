@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import yaml
 
+from hpcdoctor.checks.judge import NOT_YET
 from tests.doubles.waiting import wait_for
 
 START_SECONDS = 60.0
@@ -71,8 +72,7 @@ class Doctor:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        if error is not None:
-            print(self.log)
+        print(self.log)  # pytest shows it where the test failed; a fixture is not told that it did
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, name: str, content: str) -> None:
@@ -101,8 +101,9 @@ class Doctor:
 
         def up() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log
-            status = self.ask("status", "--json")
-            return status is not None and status["parts"]["prober"] == "connected"
+            report = self.ask("check", "--json")
+            reasons = [check["reason"] for check in report["checks"]] if report else [NOT_YET]
+            return NOT_YET not in reasons
 
         wait_for("hpcdoctor to be up", up, START_SECONDS)
 
