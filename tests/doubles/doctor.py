@@ -102,8 +102,9 @@ class Doctor:
         def up() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log
             report = self.ask("check", "--json")
-            reasons = [check["reason"] for check in report["checks"]] if report else [NOT_YET]
-            return NOT_YET not in reasons
+            if report is None or report["source"] != "daemon":
+                return False
+            return NOT_YET not in [check["reason"] for check in report["checks"]]
 
         wait_for("hpcdoctor to be up", up, START_SECONDS)
 
