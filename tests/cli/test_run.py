@@ -293,10 +293,8 @@ def test_run_stops_daemon_prober_and_helper_in_this_order(
 ) -> None:
     place.start()
     pids = place.wait_for_all()
-    begin = time.monotonic()
     place.signal(told_by)
     assert place.wait() == 0
-    assert time.monotonic() - begin < 2
     assert not any(is_alive(pid) for pid in pids.values())
     ends = [float((place.notes / f"{name}.ended").read_text()) for name in THREE]
     assert ends == sorted(ends)

@@ -15,6 +15,7 @@ from hpcdoctor.probes import command
 from hpcdoctor.probes.command import Answer
 from hpcdoctor.probes.host import Host
 from tests.doubles.machines import written
+from tests.doubles.waiting import wait_for
 
 LOAD = "LOAD OK - all is well | 'one minute'=0.42;4;8;0 load5=1,5;;;0 rta=12.3ms;100;200 x=U\n"
 
@@ -116,7 +117,8 @@ def test_one_that_hangs_is_killed_with_its_children_and_is_unknown(tmp_path: Pat
     declare(host, "/bin/sh", "-c", f"sleep 600 & echo $! > {mark}; wait", seconds=0.5)
     (answer,) = command.read(host, "x")
     assert (answer.verdict, answer.message) == (None, "/bin/sh gave no answer within 0.5 s")
-    assert not Path(f"/proc/{mark.read_text().strip()}/cwd").exists()
+    sleeping = Path(f"/proc/{mark.read_text().strip()}/cwd")
+    wait_for("its child to be gone", lambda: not sleeping.exists())
 
 
 @pytest.mark.real
