@@ -57,9 +57,10 @@ ACTIONS = {
 def main(arguments: list[str]) -> int:
     parser = make_parser(
         "explain",
-        "Explain a check, rule, remediation, event, state or other word of hpcdoctor, a drain "
-        "reason (`hd:k3f9.2 ...`), an Xid or SXid (`xid 79`) or a line of the kernel log: what it "
-        "means, what follows from it, and which file each key comes from.",
+        "Explain a check, rule, remediation, event, state or other word of hpcdoctor, a notice "
+        "about hpcdoctor itself, a setting (`slurm.grace`), a drain reason (`hd:k3f9.2 ...`), an "
+        "Xid or SXid (`xid 79`) or a line of the kernel log: what it means, what follows from it, "
+        "and which file each key comes from.",
     )
     parser.add_argument("name", nargs="+")
     parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.explain/1")

@@ -1,11 +1,15 @@
-"""What does a word, an event or a drain reason of hpcdoctor mean?"""
+"""What does a word, an event, a notice, an alert, a setting or a drain reason of hpcdoctor mean?"""
 
 import re
 
 from hpcdoctor.actions.reason import ANY_MARK
 from hpcdoctor.cli.explain_next import runbook_at
 from hpcdoctor.definitions.loader import Definitions
+from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.vocabulary import TYPES
+from hpcdoctor.report.illness import BY_CODE
+from hpcdoctor.report.pages.alerts import MEANING, Alert, alerts, filled
+from hpcdoctor.report.pages.fields import Key, keys
 from hpcdoctor.report.words import WORDS, look_up
 
 PREFIX = "hpcdoctor."
@@ -15,7 +19,7 @@ Entry = dict[str, str | list[str]]
 
 
 def words(name: str) -> list[Entry]:
-    """Return what this name means as a word and as an event, as far as it is one."""
+    """Return what this name means as a word, event, notice, alert and setting, as far as it is."""
     found: list[Entry] = [
         {
             "kind": word.kind,
@@ -42,7 +46,68 @@ def words(name: str) -> list[Entry]:
                 ],
             }
         )
+    if name in BY_CODE:
+        illness = BY_CODE[name]
+        found.append(
+            {
+                "kind": "notice",
+                "name": name,
+                "meaning": illness.meaning,
+                "next_steps": [illness.do + ".", *([illness.more] if illness.more else [])],
+                "next": [
+                    "It is told to people and never drains a node. See docs/troubleshooting.md."
+                ],
+            }
+        )
+    if name.lower().startswith("hpcdoctor"):
+        found += [_alert(one) for one in alerts() if one.alert.lower() == name.lower()]
+    if (key := _settings().get(name)) is not None:
+        found.append(_setting(name, key))
     return found
+
+
+def _alert(alert: Alert) -> Entry:
+    return {
+        "kind": "alert",
+        "name": alert.alert,
+        "meaning": f"{filled(alert, 'description')} It fires when this has held for {alert.hold}: "
+        f"{' '.join(alert.expr.split())}",
+        "next_steps": [filled(alert, "next_steps")],
+        "next": [f"A {MEANING[alert.labels['severity']]}. See docs/alerts.md."],
+    }
+
+
+def _settings() -> dict[str, Key]:
+    """Return every key of hpcdoctor.yaml as `settings` writes it: `slurm.grace`."""
+    found: dict[str, Key] = {}
+    for key in keys(Settings):
+        found[key.name] = key
+        for inner in keys(key.shape) if key.shape is not None else ():
+            found[f"{key.name}.{inner.name}"] = inner
+    return found
+
+
+def _setting(name: str, key: Key) -> Entry:
+    section = key.shape is not None
+    about = " ".join((key.shape.__doc__ or "").split()) if key.shape is not None else key.meaning
+    said = [f"{about[:1].upper()}{about[1:]}"]
+    if may := " or ".join(f"`{choice}`" for choice in key.choices) or key.kind:
+        said.append(f"It takes {may}")
+    default = getattr(key.default, "value", key.default)
+    if not section:
+        unset = default in (None, "", [], {})
+        said.append("Not set by default" if unset else f"Default: {default}")
+    if key.example:
+        said.append(f"Example: {key.example}")
+    return {
+        "kind": "setting",
+        "name": name,
+        "meaning": " ".join(one if one.endswith(".") else f"{one}." for one in said if one),
+        "next": [
+            "What holds here, and which line says so: hpcdoctor settings. "
+            "All of them: docs/settings.md."
+        ],
+    }
 
 
 def reason(line: str, definitions: Definitions) -> Entry | None:
@@ -80,4 +145,11 @@ def reason(line: str, definitions: Definitions) -> Entry | None:
 
 def known_words() -> list[str]:
     """Return every name that `words` answers."""
-    return [*(word.name for word in WORDS), *TYPES, *(name[len(PREFIX) :] for name in TYPES)]
+    events = [*TYPES, *(name[len(PREFIX) :] for name in TYPES)]
+    return [
+        *(word.name for word in WORDS),
+        *events,
+        *BY_CODE,
+        *_settings(),
+        *(one.alert for one in alerts()),
+    ]

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor.__main__ import main
+from hpcdoctor.report.illness import BY_CODE
+from hpcdoctor.report.pages.alerts import Alert, alerts
 from tests.doubles.site import written
 
 XID = "NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
@@ -119,6 +121,33 @@ def test_words_states_and_events_are_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, says: str
 ) -> None:
     assert explained(capsys, tmp_path, name).startswith(says)
+
+
+@pytest.mark.parametrize("code", BY_CODE)
+def test_a_notice_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    text = " ".join(explained(capsys, tmp_path, code).split())
+    assert f"notice {code} {BY_CODE[code].meaning}" in text
+    assert f"1. {BY_CODE[code].do}" in text
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.alert)
+def test_an_alert_says_what_to_do_without_the_templates_own_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], alert: Alert
+) -> None:
+    text = explained(capsys, tmp_path, alert.alert.lower())
+    assert text.startswith(f"alert {alert.alert}\n")
+    assert "{{" not in text
+    assert "What to do" in text
+
+
+def test_a_setting_is_explained_by_its_whole_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = " ".join(explained(capsys, tmp_path, "slurm.grace").split())
+    assert text.startswith("setting slurm.grace Under `drain-now`: from the signal until")
+    assert "Default: 5m." in text
 
 
 def test_a_reason_line_names_its_incident_its_rule_and_its_runbook(

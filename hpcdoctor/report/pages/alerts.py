@@ -61,7 +61,7 @@ def alerts() -> list[Alert]:
     return [rule for group in groups for rule in group.rules if rule.alert]
 
 
-def _filled(alert: Alert, name: str) -> str:
+def filled(alert: Alert, name: str) -> str:
     """Return the sentence with a word in capitals where the alert has the node's."""
     place = re.compile(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}")
     return place.sub(lambda found: found[1].upper(), alert.annotations[name])
@@ -72,12 +72,12 @@ def render() -> str:
     every = alerts()
     for one in every:
         link = f"[{one.alert}](#{one.alert.lower()})"
-        parts.append(f"| {link} | {one.labels['severity']} | {_filled(one, 'summary')} |")
+        parts.append(f"| {link} | {one.labels['severity']} | {filled(one, 'summary')} |")
     parts.append("")
     for one in every:
         severity = MEANING[one.labels["severity"]]
         parts.append(
-            f"## {one.alert}\n\n{severity}; after {one.hold}.\n\n{_filled(one, 'description')}\n\n"
-            f"**Do:** {_filled(one, 'next_steps')}\n\n```promql\n{one.expr.strip()}\n```\n"
+            f"## {one.alert}\n\n{severity}; after {one.hold}.\n\n{filled(one, 'description')}\n\n"
+            f"**Do:** {filled(one, 'next_steps')}\n\n```promql\n{one.expr.strip()}\n```\n"
         )
     return "\n".join(parts)
