@@ -28,12 +28,15 @@ PROCESSES = ("daemon", "prober", "helper")
 
 USAGE = 64
 BUG = 70
+IO_ERROR = 74  # sysexits: EX_IOERR; the disk is full, a file went away
 WRONG_CONFIGURATION = 78
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code; never end in a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if sys.stdout is None:  # started with it closed: the exit code still answers
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # pathlib is slow to import
     try:
         try:
             return _run(arguments[0] if arguments else "--help", arguments[1:])
@@ -100,7 +103,7 @@ def _failed(error: Exception) -> int:
         )
         return BUG
     print(f"hpcdoctor: {_one_line(error)}", file=sys.stderr)
-    return BUG
+    return IO_ERROR
 
 
 def _one_line(error: Exception) -> str:

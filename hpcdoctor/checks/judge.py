@@ -60,8 +60,13 @@ class Judge:
         history: History | None = None,
         findings: Iterable[Finding] = (),
         patient: bool = True,
+        before: "Judge | None" = None,
     ) -> None:
-        """`patient` waits for `for:`; a single look by a person shows at once what it sees."""
+        """`patient` waits for `for:`; a single look by a person shows at once what it sees.
+
+        `before` judged until now, by another configuration: a check that is the same in both goes
+        on where it was.
+        """
         self.checks = checks
         self.profile = profile
         self.history = History() if history is None else history
@@ -81,6 +86,19 @@ class Judge:
         for finding in self.findings.values():
             if finding.check in self._tracks:
                 self._restore(finding)
+        if before is not None and before.profile == profile:
+            self._go_on_from(before)
+
+    def _go_on_from(self, before: "Judge") -> None:
+        for name, check in self.checks.items():
+            then = before.checks.get(name)
+            if then is None or then.definition != check.definition:
+                continue
+            self._tracks[name] = before._tracks[name]
+            if name in before._skipped:
+                self._skipped[name] = before._skipped[name]
+            if name in before.looked:
+                self.looked[name] = before.looked[name]
 
     def _restore(self, finding: Finding) -> None:
         """Go on with a finding that was open before a restart."""

@@ -35,6 +35,7 @@ from hpcdoctor.model.text import visible
 from hpcdoctor.prober.local import Here, read_here
 from hpcdoctor.prober.looking import encode
 from hpcdoctor.probes import kernel_log
+from hpcdoctor.probes.files import read_text_or_none
 from hpcdoctor.probes.host import Host
 from hpcdoctor.probes.registry import Shape
 from hpcdoctor.report.document import Source, report
@@ -43,6 +44,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 JOBS = "jobs"  # the probe, of which no check is needed
 DEADLINE_SECONDS = 5.0
 LONGEST_APART_SECONDS = 3600.0
+DAY_SECONDS = 86400.0
 
 
 def main(arguments: list[str], *, silent: str = "") -> int:
@@ -126,8 +128,16 @@ def _why_no_check(name: str, checks: Iterable[str], configuration: Path) -> str:
     if found is not None:
         place = found.source.place("enabled")
         return f"the check {name!r} is switched off in {place.file}:{place.line}"
-    hint = did_you_mean(name, checks) or "; `hpcdoctor check` lists them all"
+    hint = did_you_mean(name, checks) or "; `hpcdoctor check --verbose` lists them all"
     return f"no check is named {name!r}{hint}"
+
+
+def _why_no_folder(root: Path) -> str:
+    if not os.path.lexists(root):
+        return f"--root {root}: there is no such folder"
+    if root.suffix in {".gz", ".tgz", ".tar"}:
+        return f"--root {root} is an archive: unpack it first, with `tar xf {root}` in a new folder"
+    return f"--root {root} is no folder, or may not be entered"
 
 
 def _parser() -> Parser:
@@ -223,8 +233,14 @@ def _here(knowledge: Knowledge, apart: float | None) -> tuple[Judge, Instant]:
             ]
             for look in here.read(again, DEADLINE_SECONDS):
                 judge.judge(look)
+    return _settled(judge, host.clock()), host.clock()
+
+
+def _settled(judge: Judge, now: Instant) -> Judge:
+    """Leave out what the kernel log tells and is over, as the daemon would by now."""
+    judge.tick(now)
     judge.explain()
-    return judge, host.clock()
+    return judge
 
 
 def know_jobs(judge: Judge, looks: Iterable[Look]) -> None:
@@ -247,11 +263,14 @@ def _elsewhere(
     now = Instant("recorded", 0.0, time.time())
     memory: dict[str, object] = {}
     host: Host | None = None
+    uptime = 0.0
     for number, root in enumerate(roots):
         if not os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where it may not look
-            parser.error(f"--root {root}: there is no such folder")
+            parser.error(_why_no_folder(root))
+        if host is None:
+            uptime = _uptime(Host.recorded(root))
         boot_id = Host.recorded(root).clock().boot_id
-        now = Instant(boot_id, 86400.0 + number * (apart or 10.0), now.wall)
+        now = Instant(boot_id, uptime + number * (apart or 10.0), now.wall)
         host = Host.recorded(root, now)
         host.memory = memory
         host.profile = knowledge.profile
@@ -259,6 +278,7 @@ def _elsewhere(
         know_jobs(judge, looks)
         for look in looks:
             judge.judge(look)
+    judge.tick(now)
     for path in logs:
         try:
             messages = kernel_log.read_file(path, host)
@@ -268,6 +288,14 @@ def _elsewhere(
         judge.judge(Look("kernel_log", ReadStatus.READ, now, readings=readings))
     judge.explain()
     return judge, now
+
+
+def _uptime(recorded: Host) -> float:
+    """Return how long the machine had been up, in seconds, as far as the recording tells."""
+    newest = kernel_log.newest_boottime(recorded.root / "dev/kmsg")
+    said = (read_text_or_none(recorded.root / "proc/uptime") or "").partition(" ")[0]
+    seconds = float(said) if re.fullmatch(r"\d{1,10}(\.\d{1,2})?", said) else newest or DAY_SECONDS
+    return max(seconds, newest)
 
 
 def _as_sent(look: Look) -> Look:

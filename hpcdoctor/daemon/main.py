@@ -210,7 +210,7 @@ class Daemon:
             self.known = known
             self.pipeline.adopt(known)
             self.watch.reloaded()
-            self.readings.schedule = Schedule(known.checks, parse_duration(known.settings.tick))
+            self.readings.adopt(Schedule(known.checks, parse_duration(known.settings.tick)))
             log.info("reloaded", checks=len(known.checks), mode=known.settings.mode.value)
         systemd.ready()
 

@@ -182,6 +182,7 @@ class Pipeline:
             knowledge.profile,
             history=self.judge.history,
             findings=self.judge.findings.values(),
+            before=self.judge,
         )
         self.judge.jobs = jobs
 

@@ -91,6 +91,7 @@ class Readings:
         self._clock = clock
         self._writer: asyncio.StreamWriter | None = None
         self._ended: set[str] = set()  # streams that the prober follows no more
+        self._renewed = False  # the schedule: nobody has looked by it yet
         self._asked: Instant | None = None  # since when it has been asked and has said nothing
 
     async def run(self) -> None:
@@ -145,6 +146,11 @@ class Readings:
         self.connected = True
         await self._look(self.schedule.probes)
 
+    def adopt(self, schedule: Schedule) -> None:
+        """Ask by another schedule from the next tick on, and then for everything once."""
+        self.schedule = schedule
+        self._renewed = True
+
     async def ask(self, probes: list[str]) -> None:
         """Look with these probes now, out of turn; what they see comes like everything else."""
         if self.connected:
@@ -159,6 +165,10 @@ class Readings:
             await self._deliver(self._unavailable([*due, *self.schedule.streams]))
             return
         try:
+            if self._renewed:
+                self._renewed = False
+                await self._greet()
+                return
             if self._ended and number % FOLLOW_AGAIN_TICKS == 0:
                 await self._follow(sorted(self._ended))
             if due:

@@ -42,7 +42,7 @@ def parse_kmsg(data: bytes) -> Record | None:
     """Return one record as /dev/kmsg gives it, without its KEY=value lines; None if it is none."""
     head, semicolon, body = data.partition(b";")
     fields = head.split(b",", 3)
-    if not semicolon or len(fields) < 3 or not (fields[0] + fields[1] + fields[2]).isdigit():
+    if not semicolon or len(fields) < 3 or not all(field.isdigit() for field in fields[:3]):
         return None
     text = body.partition(b"\n")[0]
     if b"\\" in text:  # the kernel writes a newline, and all that is not plain ASCII, as \xNN

@@ -29,7 +29,8 @@ from hpcdoctor.probes.kernel_messages import Gpus, Message, Reader, catalogue
 
 RECORD_BYTES = 8192  # the longest record there is; a smaller buffer is an error
 RECORDS_A_READ = 500
-LOOK_BACK_SECONDS = 2 * 3600.0  # at the first start ever
+# So old may be what decides at the first start ever. Who looks once, or at a recording, gets all.
+LOOK_BACK_SECONDS = 2 * 3600.0
 FILE_LIMIT_BYTES = 64 << 20
 
 
@@ -69,7 +70,7 @@ class LiveLog:
         self._reader = Reader(catalogue(), host.root)
         self._boot_id = now.boot_id
         self._sequence = resume_after(position, now.boot_id)
-        self._not_before = 0.0 if position else now.boottime - LOOK_BACK_SECONDS
+        self._not_before = oldest_that_counts(host, position)
         self._overwritten = False
         # What a user wrote is believed at most from now on, or from where we were.
         self._users_after: int | None = None
@@ -137,7 +138,6 @@ class RecordedLog:
         self._reader = Reader(catalogue(), host.root)
         self._boot_id = now.boot_id
         self._sequence = resume_after(position, now.boot_id)
-        self._not_before = 0.0 if position else now.boottime - LOOK_BACK_SECONDS
         self._told = False  # that there is something to read
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -164,12 +164,28 @@ class RecordedLog:
             if self._sequence is not None and record.sequence <= self._sequence:
                 continue
             self._sequence = record.sequence
-            if record.facility != 0 or (record.boottime_seconds or 0.0) < self._not_before:
+            if record.facility != 0:
                 continue
             if message := self._reader.read(record):
                 messages.append(message)
         position = "" if self._sequence is None else f"{self._boot_id}:{self._sequence}"
         return Chunk(messages, position, 0, self._reader.suppressed)
+
+
+def oldest_that_counts(host: Host, position: str) -> float:
+    """Return the boottime in seconds before which no record of this machine is taken."""
+    whole = position or host.visiting
+    return 0.0 if whole else host.clock().boottime - LOOK_BACK_SECONDS
+
+
+def newest_boottime(path: Path) -> float:
+    """Return the stamp of the last record in a recorded dev/kmsg, 0.0 where there is none."""
+    try:
+        lines = read_bytes(path, FILE_LIMIT_BYTES).split(b"\n")
+    except OSError:
+        return 0.0
+    records = (parse_kmsg(line) for line in reversed(lines))
+    return next((r.boottime_seconds for r in records if r and r.boottime_seconds), 0.0)
 
 
 def resume_after(position: str, boot_id: str) -> int | None:

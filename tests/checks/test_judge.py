@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check
-from hpcdoctor.checks.judge import Judge
+from hpcdoctor.checks.judge import NOT_YET, Judge
 from hpcdoctor.checks.wording import inert
 from hpcdoctor.definitions.check import Check
 from hpcdoctor.definitions.convert import convert
@@ -131,6 +131,25 @@ def test_what_was_never_looked_at_is_unknown_and_where_there_is_nothing_is_not()
     assert ward.verdict() is ward.judge.verdict() is Verdict.UNKNOWN
     ward.look()
     assert ward.verdict() is not Verdict.UNKNOWN
+
+
+def test_another_configuration_goes_on_where_the_same_check_was() -> None:
+    ward = Ward("edac", ERRORS)
+    ward.look(dimm(20))  # critical after a minute: half of it has gone by
+    ward.wait(30)
+    ward.look(dimm(20))
+    before = ward.judge
+    ward.judge = Judge({"c": check("edac", ERRORS)}, {}, before=before)
+    assert ward.verdict() is Verdict.WARNING
+    ward.wait(30)
+    ward.look(dimm(20))
+    assert ward.verdict() is Verdict.CRITICAL
+    changed = ERRORS.replace("> 10", "> 9")
+    for judge in (
+        Judge({"c": check("edac", changed)}, {}, before=before),
+        Judge({"c": check("edac", ERRORS)}, {"memory": {"dimms": 8}}, before=before),
+    ):
+        assert judge.outcomes()[0].reason == NOT_YET
 
 
 def test_what_is_not_on_this_machine_is_skipped_unless_the_profile_expects_it() -> None:

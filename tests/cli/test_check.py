@@ -297,8 +297,28 @@ def test_whoever_reads_may_stop_reading() -> None:
 def test_a_full_disk_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = run("check", "--root", NODES, stdout=full)
-    assert done.returncode == 70
+    assert done.returncode == 74
     assert done.stderr == "hpcdoctor: [Errno 28] No space left on device\n"
+
+
+def test_a_closed_output_leaves_the_exit_code() -> None:
+    command = f"{sys.executable} -m hpcdoctor check --root {NODES}/gpu-node"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} >&-"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_what_the_log_of_a_recording_told_hours_ago_is_the_root_of_what_stands() -> None:
+    done = run("check", "--json", "--root", NODES / "gpu-node")
+    findings = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 2
+    assert "gpu-lost" in findings
+    assert findings["pci-device-gone"]["caused_by"].startswith("gpu-lost")
 
 
 # --- a recorded machine is hostile, and nothing else is read

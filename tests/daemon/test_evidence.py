@@ -160,5 +160,5 @@ def test_a_bundle_has_a_summary_that_comes_first(
     assert "CRITICAL  gpu-lost: GPU3 is lost" in text
     assert "incident.opened" in text
     assert "slurm job 4711 of user anna, on this GPU: may-finish" in text
-    assert main(["bundle", "--config", str(folder)]) == 70, "it is there already"
+    assert main(["bundle", "--config", str(folder)]) == 74, "it is there already"
     assert main(["bundle", "zzzz", "--config", str(folder)]) == 66

@@ -20,6 +20,7 @@ CODES = (
     ("0, 1, 2, 3", "ok, warning, critical, unknown: the verdict of `check`"),
     ("64", "wrong usage"),
     ("70", "a bug of hpcdoctor"),
+    ("74", "a file or the output could not be read or written"),
     ("73", "the daemon has no folder that it can write to"),
     ("78", "wrong configuration, or state that a newer hpcdoctor has written"),
 )

@@ -16,7 +16,8 @@ removed, and none changes its meaning. Moments are RFC 3339 in UTC.
 
 - `verdict` is the node's: critical, else unknown, else warning, else ok, over what was not skipped;
   unknown where nothing could be judged. The exit code says the same: 0 ok, 1 warning, 2 critical,
-  3 unknown. Other codes come without a document: 64 wrong usage, 70 a bug, 78 wrong configuration.
+  3 unknown. Other codes come without a document: 64 wrong usage, 70 a bug, 74 nowhere
+  to write, 78 wrong configuration.
 - `checks` has every check, in the order of the names. **Exactly one of `verdict` and `skipped` is
   there**; the other key is left out. `reason` is always there: why the check was skipped, is
   unknown, or found something; empty where it is ok. A skipped check is not a healthy one.
