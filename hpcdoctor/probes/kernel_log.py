@@ -56,7 +56,7 @@ def open(host: Host, position: str = "") -> "LiveLog | RecordedLog":  # noqa: A0
         raise Absent("this machine has no /dev/kmsg") from None
     except OSError as error:
         raise Unavailable(
-            f"{path} cannot be opened ({error.strerror}); the prober needs CAP_SYSLOG"
+            f"{path} cannot be opened ({error.strerror}): that takes root, or CAP_SYSLOG"
         ) from error
     return LiveLog(host, path, descriptor, position)
 

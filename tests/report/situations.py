@@ -165,7 +165,7 @@ DRAINED: dict[str, Any] = {"incident": INCIDENT, "quarantine": CLAIM}
 
 def repair(ended: float, result: str, message: str = "") -> Repair:
     asked = NOW.plus(-1500)
-    return Repair("k3f9.1.2", "k3f9", "gpu-reset", asked, "", NOW.plus(ended), result, message)
+    return Repair("k3f9.1.2", "k3f9", "reboot-node", asked, "", NOW.plus(ended), result, message)
 
 
 def situations() -> dict[str, Report]:
@@ -185,14 +185,14 @@ def situations() -> dict[str, Report]:
         State.REMEDIATING,
         NOW.plus(-40),
         "rule gpu-lost: reboot-node is being carried out",
-        repairs=[repair(-1400, "failed", "nvidia-smi ended with 15: GPU is lost")],
+        repairs=[repair(-1400, "failed", "the GPU was not there after it")],
         **DRAINED,
     )
     handed = at(
         State.HANDED_OVER,
         NOW.plus(-300),
         "handed over to hardware, since every remediation has been tried",
-        repairs=[repair(-1400, "failed", "nvidia-smi ended with 15: GPU is lost")],
+        repairs=[repair(-1400, "failed", "the GPU was not there after it")],
         **DRAINED,
     )
     probation = at(
@@ -201,7 +201,7 @@ def situations() -> dict[str, Report]:
         "released by reboot-node: verified",
         incident=INCIDENT,
         probation_until=NOW.plus(22 * 3600),
-        repairs=[repair(-1400, "done", "gpu-reset is done")],
+        repairs=[repair(-1400, "done", "reboot-node is done")],
     )
     known = msgspec.structs.replace(DIMM, acknowledged_by="bob: new DIMM is ordered")
     unmeasured = [
@@ -238,12 +238,12 @@ def situations() -> dict[str, Report]:
         ),
         "draining-with-symptoms": made(
             GPU_LOST, *SYMPTOMS, DIMM, state=draining, jobs=[4711, 4712],
-            coming="when no job runs here: gpu-reset",
+            coming="when no job runs here: reboot-node",
         ),
         "drained": made(
             GPU_LOST, state=at(State.DRAINED, NOW.plus(-60), "drained, and no job runs here",
                                **DRAINED),
-            coming="gpu-reset", jobs=[],
+            coming="reboot-node", jobs=[],
         ),
         "remediating": made(
             GPU_LOST, state=remediating, jobs=[],
