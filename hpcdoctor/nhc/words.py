@@ -12,7 +12,7 @@ import msgspec
 OPERATORS = ";&|<>()\n"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
-ARITHMETIC = re.compile(r"\s*(?:\d+|[A-Za-z_]\w*|[-+*/%() ])+\s*", re.ASCII)
+ARITHMETIC = re.compile(r"[-+*/%()\s\w]+", re.ASCII)
 CHECK_NAME = re.compile(r"\bcheck_[A-Za-z0-9_]+")
 # What NHC's own hardware check gathers; a line may calculate with it.
 FACTS = frozenset({"HW_CORES", "HW_SOCKETS", "HW_THREADS", "HW_RAM_TOTAL", "HW_SWAP_TOTAL"})
@@ -172,8 +172,14 @@ class _Reader:
         missing = sorted(names - set(self.variables))
         for name in missing:
             (self.facts if name in FACTS else self.unknown).append(name)
-        result = None if missing else calculate(expression, self.variables)
-        if result is None and not missing:
+        result = None
+        try:
+            result = None if missing else _calculated(expression, self.variables)
+        except ZeroDivisionError:
+            self.broken = f"$(({expression})) divides by zero"
+        except Unfinished:
+            self.broken = f"$(({expression})) is no arithmetic"
+        except ValueError:
             self.more = self.more or "arithmetic"
         self.put("" if result is None else str(result))
 
@@ -197,12 +203,23 @@ def assignments(words: list[str]) -> dict[str, str] | None:
     return found if words else None
 
 
+class Unfinished(ValueError):
+    """The shell itself would refuse it."""
+
+
 def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
     """Return the value of + - * / % and parentheses over whole numbers; None for all else."""
+    try:
+        return _calculated(expression, variables)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _calculated(expression: str, variables: Mapping[str, str]) -> int:
     tokens = re.findall(r"\d+|[A-Za-z_]\w*|[-+*/%()]", expression, re.ASCII)
     values = [variables.get(token, "") if NAME.fullmatch(token) else token for token in tokens]
-    if len(values) > 100 or any(re.fullmatch(r"[0-9]{1,12}|[-+*/%()]", v) is None for v in values):
-        return None
+    if not 0 < len(values) <= 100 or any(re.fullmatch(r"[0-9]{1,12}|[-+*/%()]", v) is None for v in values):
+        raise ValueError
     position = 0
 
     def peek() -> str:
@@ -215,15 +232,17 @@ def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
 
     def factor(depth: int) -> int:
         part = take()
-        if depth > DEEPEST or not part:
+        if depth > DEEPEST:
             raise ValueError
+        if not part or part in "*/%)":
+            raise Unfinished
         if part in "+-":
             value = factor(depth + 1)
             return -value if part == "-" else value
         if part == "(":
             value = total(depth + 1)
             if take() != ")":
-                raise ValueError
+                raise Unfinished
             return value
         if not part.isdecimal() or (len(part) > 1 and part[0] == "0"):
             raise ValueError  # a leading zero is octal to the shell
@@ -236,7 +255,7 @@ def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
             if sign == "*":
                 value *= other
             elif other == 0:
-                raise ValueError
+                raise ZeroDivisionError
             else:  # the shell cuts towards zero
                 quotient = abs(value) // abs(other) * (1 if (value < 0) == (other < 0) else -1)
                 value = quotient if sign == "/" else value - quotient * other
@@ -248,11 +267,10 @@ def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
             value = value + product(depth) if take() == "+" else value - product(depth)
         return value
 
-    try:
-        value = total(0)
-    except ValueError:
-        return None
-    return value if position == len(values) else None
+    value = total(0)
+    if position != len(values):
+        raise Unfinished
+    return value
 
 
 def _closing(text: str, at: int) -> int:

@@ -75,3 +75,10 @@ def test_sizes_counts_and_percentages_are_nhcs() -> None:
     ]
     assert [count(t) for t in ("10k", "1M", "1kb")] == [10_000, 10**6, None]
     assert [percent(t) for t in ("3%", "3")] == [3, None]
+
+
+def test_arithmetic_that_the_shell_refuses_is_broken_and_a_long_number_is_not_slow() -> None:
+    assert "divides by zero" in parse("a $((X/0))", {"X": "1"}).broken
+    assert parse("a $((2+))", {}).broken
+    assert not parse("a $(( ))", {}).broken
+    parse("a $((" + "1" * 5000 + ".))", {})
