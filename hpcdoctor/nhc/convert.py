@@ -16,6 +16,7 @@ from hpcdoctor.nhc import (
     network,
     options,
     processes,
+    shell,
     targets,
 )
 from hpcdoctor.nhc.lines import (
@@ -26,6 +27,7 @@ from hpcdoctor.nhc.lines import (
     physical_lines,
     read_lines,
 )
+from hpcdoctor.nhc.looks import Act, act_of_values, act_of_words, first_act
 from hpcdoctor.nhc.notes import Call, Code, Notes, Warned
 from hpcdoctor.nhc.words import CHECK_NAME, Shell, assignments, parse
 
@@ -46,13 +48,6 @@ TOO_LATE = {
     "HOSTNAME": "the lines have been selected by the kernel's host name already",
 }
 SUBSTITUTIONS = ("command substitution", "an expansion of the shell ($...)", "brace expansion")
-# A line of shell text with one of these does something to the node.
-ACTS = re.compile(
-    r"(?<![\w/.-])(?:\S*/)?(?:reboot|shutdown|poweroff|rm|mv|kill|pkill|killall|mount|umount|modprobe|"
-    r"rmmod|scontrol|reset|sysctl\s+-w|swapoff|nvidia-smi\s+(?:-r|--gpu-reset)|"
-    r"(?:systemctl|service)\b[^;&|]*\b(?:start|stop|restart|reload|kill|isolate))(?![\w-])"
-    r"|(?<![0-9&])>{1,2}\s*(?!\s*(?:/dev/null|&))"
-)
 
 
 class Kind(StrEnum):
@@ -76,7 +71,8 @@ class Item(msgspec.Struct, frozen=True):
     notes: Notes | None = None
     words: list[str] = []  # of a converted line, all of them literal
     raw: bool = False  # the shell is to read the text itself
-    acts: bool = False  # shell text that does something to the node
+    acts: bool = False  # it is not known to only look at the node, so it is switched off
+    own: bool = False  # it calls a function of the site's
     variables: list[str] = []  # lines with variables that come before it
 
     @property
@@ -107,25 +103,41 @@ class Import(msgspec.Struct, frozen=True):
         return sorted(found, key=lambda each: each[0])
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """A line that sets variables."""
+
+    target: str
+    here: bool
+    text: str
+    values: dict[str, str | None]
+    number: int
+    act: Act | None  # what is not known to only look, and would be done once more
+
+
 class _Variables:
     """What the lines before have set, for whom."""
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self.set: list[tuple[str, bool, str, dict[str, str | None]]] = []
+        self.set: list[Setting] = []
+
+    def of(self, target: str) -> list[Setting]:
+        return [each for each in self.set if each.here or each.target in ("*", target)]
 
     def values(self, target: str) -> dict[str, str]:
         values: dict[str, str | None] = {
             "HOSTNAME": self.host,
             "HOSTNAME_S": self.host.partition(".")[0],
         }
-        for whose, here, _, assigned in self.set:
-            if here or whose in ("*", target):
-                values.update(assigned)
+        for each in self.of(target):
+            values.update(each.values)
         return {name: value for name, value in values.items() if value is not None}
 
     def lines(self, target: str) -> list[str]:
-        return [text for whose, here, text, _ in self.set if here or whose in ("*", target)]
+        return [each.text for each in self.of(target)]
+
+    def act(self, target: str) -> Setting | None:
+        return next((each for each in self.of(target) if each.act is not None), None)
 
 
 def convert_file(text: str, file: str, host: str, functions: Iterable[str] = ()) -> Import:
@@ -151,8 +163,6 @@ def convert_file(text: str, file: str, host: str, functions: Iterable[str] = ())
             if line.swallowed:
                 message = f"a comment ends in a backslash and swallows: {line.swallowed}"
                 warned.append((line.number, Warned(Code.COMMENT_CONTINUED, message)))
-            if not line.complete:
-                comments += 0
             continue
         items.append(_item(line, host, variables, own))
     return Import(file, host, items, physical_lines(text), comments, warned)
@@ -181,7 +191,7 @@ def _item(line: Line, host: str, variables: _Variables, own: frozenset[str]) -> 
         notes.told.append(f"the host expression is taken to match nothing: {reason}")
         here = False
     values = variables.values(target)
-    shell = parse(check, values)
+    found = parse(check, values)
     before = variables.lines(target)
     item = Item(
         line,
@@ -196,23 +206,24 @@ def _item(line: Line, host: str, variables: _Variables, own: frozenset[str]) -> 
         raw=True,
         variables=before,
     )
-    if shell.broken:
-        return _not(item, f"the shell cannot read it: {shell.broken}")
-    assigned = assignments(shell.words)
-    if assigned is not None and (not shell.more or shell.more in SUBSTITUTIONS):
-        return _variable(item, shell, assigned, variables)
+    broken = found.broken or shell.read(check).broken
+    if broken:
+        return _not(item, f"the shell cannot run it: {broken}")
+    assigned = assignments(found.words)
+    if assigned is not None and (not found.more or found.more in SUBSTITUTIONS):
+        return _variable(item, found, assigned, variables, own)
     strange = [
         word
-        for word in shell.words
+        for word in found.words
         if CHECK_NAME.fullmatch(word) and word not in options.TAKES and word not in own
     ]
-    first = shell.words[0] if shell.words else ""
-    if first in strange or (strange and shell.more):
+    first = found.words[0] if found.words else ""
+    if first in strange or (strange and found.more):
         name = first if first in strange else strange[0]
         return _not(item, f"{name} is no check of NHC's own; give the site's file with --functions")
-    if first in options.TAKES and not shell.more and not shell.unknown:
-        return _built_in(item, shell, notes)
-    return _passed_through(item, shell, notes)
+    if first in options.TAKES and not found.more and not found.unknown:
+        return _built_in(item, found, notes, variables)
+    return _passed_through(item, found, notes, variables, own)
 
 
 def _not(item: Item, why: str) -> Item:
@@ -234,19 +245,32 @@ def _look_at_text(line: Line, check: str, notes: Notes) -> None:
         )
 
 
-def _variable(item: Item, shell: Shell, assigned: dict[str, str], variables: _Variables) -> Item:
+def _variable(
+    item: Item,
+    found: Shell,
+    assigned: dict[str, str],
+    variables: _Variables,
+    own: frozenset[str],
+) -> Item:
     notes = item.notes or Notes()
     for name in assigned:
         if name in TOO_LATE:
             notes.warn(Code.NO_EFFECT_HERE, f"{name} is set too late here: {TOO_LATE[name]}")
-    known = not shell.more and not shell.unknown and not shell.facts
+    act = first_act(item.check, own) or act_of_values(assigned)
+    if act is not None:
+        notes.warn(
+            Code.DESTRUCTIVE if act.known else Code.UNKNOWN_PROGRAM,
+            f"{act.told()}: the programs of the lines behind it, which set this variable first, "
+            "are written with `enabled: false`",
+        )
+    known = not found.more and not found.unknown and not found.facts
     values = {name: value if known else None for name, value in assigned.items()}
-    variables.set.append((item.target, item.here, item.check, values))
-    return msgspec.structs.replace(item, kind=Kind.VARIABLE)
+    variables.set.append(Setting(item.target, item.here, item.check, values, item.line.number, act))
+    return msgspec.structs.replace(item, kind=Kind.VARIABLE, acts=act is not None)
 
 
-def _built_in(item: Item, shell: Shell, notes: Notes) -> Item:
-    call = options.read(shell.words)
+def _built_in(item: Item, found: Shell, notes: Notes, variables: _Variables) -> Item:
+    call = options.read(found.words)
     if not isinstance(call, Call):
         return _not(item, call)
     for prefix, convert in GROUPS.items():
@@ -254,25 +278,37 @@ def _built_in(item: Item, shell: Shell, notes: Notes) -> Item:
             convert(call, notes)
     if notes.why_not:
         return _not(item, notes.why_not)
-    if shell.facts:
+    if found.facts:
         notes.checks.clear()
         notes.mounts.clear()
-    words = notes.words or shell.words
-    return msgspec.structs.replace(item, kind=Kind.CONVERTED, words=words, raw=bool(shell.facts))
+    words = notes.words or found.words
+    runs_program = not notes.checks and not notes.mounts
+    act = act_of_words(found.words) if runs_program else None
+    acts = _switched_off(notes, act, variables.act(item.target) if runs_program else None)
+    return msgspec.structs.replace(
+        item, kind=Kind.CONVERTED, words=words, raw=bool(found.facts), acts=acts
+    )
 
 
-def _passed_through(item: Item, shell: Shell, notes: Notes) -> Item:
-    if not shell.words:
+def _passed_through(
+    item: Item, found: Shell, notes: Notes, variables: _Variables, own: frozenset[str]
+) -> Item:
+    if not found.words:
         notes.told.append("nothing is left of it but a comment: it always passes")
-    if shell.unknown:
-        names = ", ".join(f"${name}" for name in dict.fromkeys(shell.unknown))
+    if found.unknown:
+        names = ", ".join(f"${name}" for name in dict.fromkeys(found.unknown))
         notes.told.append(f"{names}: this file does not set it; empty, unless the system sets it")
-    acts = ACTS.search(item.check)
-    if acts:
-        notes.warn(
-            Code.DESTRUCTIVE,
-            f"`{acts[0].strip()}` does something to the node: written "
-            "with `enabled: false`; a check "
-            "looks, a remediation mends",
+    acts = _switched_off(notes, first_act(item.check, own), variables.act(item.target))
+    calls = not own.isdisjoint(re.findall(r"[A-Za-z_]\w*", item.check))
+    return msgspec.structs.replace(item, acts=acts, own=calls)
+
+
+def _switched_off(notes: Notes, act: Act | None, before: Setting | None) -> bool:
+    """Say why a line's program is written switched off; False where it is not."""
+    if act is not None:
+        notes.warn(Code.DESTRUCTIVE if act.known else Code.UNKNOWN_PROGRAM, act.sentence())
+    elif before is not None and before.act is not None:
+        notes.told.append(
+            f"written with `enabled: false`: it sets the variable of line {before.number} first"
         )
-    return msgspec.structs.replace(item, acts=bool(acts))
+    return act is not None or before is not None

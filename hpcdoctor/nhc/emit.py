@@ -112,9 +112,8 @@ def _program(item: Item, file: str, functions: list[Path]) -> str:
     if re.search(r"\bHW_[A-Z]", " ".join([item.check, *item.variables])):
         lines.append("hardware")
     lines += [f"eval {_quoted(text)}" for text in item.variables]
-    lines += (
-        [f". {_quoted(str(path))}" for path in functions] if item.kind is Kind.PASSTHROUGH else []
-    )
+    if item.own:  # to read a site's file is to run it
+        lines += [f". {_quoted(str(path))}" for path in functions]
     if item.raw:
         lines.append(f"eval {_quoted(item.check)} >/dev/null 2>&1")
     else:

