@@ -5,7 +5,7 @@ import re
 
 from hpcdoctor.nhc import targets
 from hpcdoctor.nhc.notes import Call, Code, Notes, OwnCheck, Remedy
-from hpcdoctor.nhc.remedies import command_words
+from hpcdoctor.nhc.remedies import commands
 
 WORD_OPTION = re.compile(r"(!?)/\((?:\^\|,|,\|\^)\)([A-Za-z0-9_.=:-]+)\((?:\$\|,|,\|\$)\)/")
 PLAIN = re.compile(r"[A-Za-z0-9_./:@,*?=+-]+")
@@ -128,10 +128,4 @@ def _actions(call: Call, points: list[str], notes: Notes) -> None:
         for point in points:
             if PLAIN.fullmatch(point) and point.startswith("/"):
                 notes.remedies.append(Remedy(f"Mount {point}", ["mount", point]))
-    for letter in "eE":
-        for command in call.values(letter):
-            words = command_words(command)
-            how = "a remediation, disabled" if words else "this line of the report alone"
-            notes.warn(Code.DESTRUCTIVE, f"-{letter} runs `{command}`: {how}")
-            if words:
-                notes.remedies.append(Remedy("What nhc.conf runs here", words))
+    commands(call, notes, failing="e", well="E")

@@ -1,7 +1,7 @@
 """What are NHC's check_net_* to us?"""
 
-from hpcdoctor.nhc.notes import Call, Code, Notes, Remedy
-from hpcdoctor.nhc.remedies import command_words
+from hpcdoctor.nhc.notes import Call, Notes
+from hpcdoctor.nhc.remedies import commands
 
 
 def convert(call: Call, notes: Notes) -> None:
@@ -24,10 +24,6 @@ def convert(call: Call, notes: Notes) -> None:
         return
     for text in call.values("pslrtud"):
         notes.mstr(text, "the socket")
-    for letter in "eE":
-        for command in call.values(letter):
-            words = command_words(command)
-            how = "a remediation, disabled" if words else "this line of the report alone"
-            notes.warn(Code.DESTRUCTIVE, f"-{letter} runs `{command}`: {how}")
-            if words:
-                notes.remedies.append(Remedy("What nhc.conf runs here", words))
+    found_is_failure = call.has("!")
+    failing, well = ("E", "e") if found_is_failure else ("e", "E")
+    commands(call, notes, failing=failing, well=well)

@@ -1,7 +1,7 @@
 """What are NHC's check_ps_* to us?"""
 
 from hpcdoctor.nhc.notes import Call, Code, Notes, Remedy
-from hpcdoctor.nhc.remedies import command_words, unit
+from hpcdoctor.nhc.remedies import commands, unit
 
 VERBS = {"S": "start", "r": "restart", "c": "restart"}
 
@@ -63,7 +63,10 @@ def _service(call: Call, notes: Notes) -> None:
     for letter, does in (("s", "stops"), ("k", "kills")):
         if call.has(letter):
             notes.warn(Code.DESTRUCTIVE, f"-{letter} {does} {name}: it is told of, nothing more")
-    _commands(call, notes)
+    # With one of these, it is a failure that the process is there.
+    inverted = any(call.has(letter) for letter in "skE")
+    failing, well = ("E", "e") if inverted else ("e", "E")
+    commands(call, notes, failing=failing, well=well)
     service = unit(name)
     if service and not (call.has("s") or call.has("k") or call.has("E")):
         notes.better.append(
@@ -84,7 +87,7 @@ def _resource(call: Call, notes: Notes) -> None:
             notes.warn(Code.DESTRUCTIVE, f"-{letter} {does}: it is told of, nothing is killed")
     if call.values("r"):
         notes.warn(Code.DESTRUCTIVE, "-r changes its priority: it is told of, nothing more")
-    _commands(call, notes)
+    commands(call, notes, failing="e", well="")
     if call.check == "check_ps_cpu":
         notes.told.append("the share of cpu is that of the whole life of the process")
 
@@ -106,13 +109,3 @@ def _users(call: Call, notes: Notes) -> None:
 def _actions(actions: list[str], notes: Notes) -> None:
     if "kill" in actions:
         notes.warn(Code.DESTRUCTIVE, "`kill` kills what is found: it is told of, nothing is killed")
-
-
-def _commands(call: Call, notes: Notes) -> None:
-    for letter in "eE":
-        for command in call.values(letter):
-            words = command_words(command)
-            how = "a remediation, disabled" if words else "this line of the report alone"
-            notes.warn(Code.DESTRUCTIVE, f"-{letter} runs `{command}`: {how}")
-            if words:
-                notes.remedies.append(Remedy("What nhc.conf runs here", words))

@@ -3,6 +3,8 @@
 import re
 import shlex
 
+from hpcdoctor.nhc.notes import Call, Code, Notes, Remedy
+
 SERVICE = re.compile(r"[A-Za-z0-9@_.:-]+")
 
 
@@ -22,3 +24,22 @@ def unit(service: str) -> str | None:
     if SERVICE.fullmatch(service) is None or service.startswith("-"):
         return None
     return service if service.endswith(".service") else f"{service}.service"
+
+
+def commands(call: Call, notes: Notes, *, failing: str, well: str) -> None:
+    """Note what a line's own commands become: that of a failure a remediation, the other nothing.
+
+    `failing` and `well` are the options whose commands NHC runs where the check fails and passes.
+    """
+    for command in call.values(failing):
+        words = command_words(command)
+        how = "a remediation, disabled" if words else "this line of the report alone"
+        notes.warn(Code.DESTRUCTIVE, f"-{failing} runs `{command}`: {how}")
+        if words:
+            notes.remedies.append(Remedy("What nhc.conf runs here", words))
+    for command in call.values(well) if well else ():
+        notes.warn(
+            Code.DESTRUCTIVE,
+            f"-{well} runs `{command}` where all is well, at every run of NHC that finds it so: it "
+            "is left out, for nothing here acts on a node where nothing is wrong",
+        )

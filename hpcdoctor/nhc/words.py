@@ -218,7 +218,9 @@ def calculate(expression: str, variables: Mapping[str, str]) -> int | None:
 def _calculated(expression: str, variables: Mapping[str, str]) -> int:
     tokens = re.findall(r"\d+|[A-Za-z_]\w*|[-+*/%()]", expression, re.ASCII)
     values = [variables.get(token, "") if NAME.fullmatch(token) else token for token in tokens]
-    if not 0 < len(values) <= 100 or any(re.fullmatch(r"[0-9]{1,12}|[-+*/%()]", v) is None for v in values):
+    if not 0 < len(values) <= 100 or any(
+        re.fullmatch(r"[0-9]{1,12}|[-+*/%()]", v) is None for v in values
+    ):
         raise ValueError
     position = 0
 

@@ -113,6 +113,46 @@ def test_a_program_that_is_not_known_to_look_is_switched_off_and_told_of(
     assert "line 1 destructive" in said or "line 1 unknown-program" in said
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_fs_mount -E 'rm -rf /tmp/x' -f /",
+        "check_net_socket -l ':::9100' -E 'rm -rf /tmp/x'",
+        "check_net_socket -! -l ':::9100' -e 'rm -rf /tmp/x'",
+        "check_ps_service -k -e 'rm -rf /tmp/x' miner",
+    ],
+)
+def test_what_nhc_runs_where_all_is_well_is_no_remediation_of_a_failure(
+    check: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert written(f"* || {check}\n", tmp_path) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "runs `rm -rf /tmp/x` where all is well" in said
+    assert "it is left out" in said
+    assert not (tmp_path / "out/remediations").exists()
+    assert "/tmp/x" not in "".join(
+        path.read_text() for path in (tmp_path / "out/rules").glob("*.yaml")
+    )
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_fs_mount -e 'logger x' -f /",
+        "check_net_socket -l ':::9100' -e 'logger x'",
+        "check_net_socket -! -l ':::9100' -E 'logger x'",
+        "check_ps_service -e 'logger x' munge",
+        "check_ps_service -E 'logger x' miner",
+    ],
+)
+def test_what_nhc_runs_on_a_failure_is_a_remediation_switched_off(
+    check: str, tmp_path: Path
+) -> None:
+    assert written(f"* || {check}\n", tmp_path) == 0
+    (remediation,) = (tmp_path / "out/remediations").iterdir()
+    assert "enabled: false" in remediation.read_text()
+
+
 def test_what_sets_a_variable_by_acting_switches_off_what_follows(tmp_path: Path) -> None:
     text = "* || true\n* || X=$(reboot)\n* || check_hw_eth lo\n* || check_hw_swap_free 1\n"
     assert written(text, tmp_path) == 0
