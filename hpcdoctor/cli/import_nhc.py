@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -86,7 +87,12 @@ def main(arguments: list[str]) -> int:
 
 def _read(parser: Parser, path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        # A FIFO would have us wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            parser.error(f"{path} is not a plain file; save what it gives in one, and name that")
+        with os.fdopen(descriptor, "rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         parser.error(f"{path}: {error.strerror}")

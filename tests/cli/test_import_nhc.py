@@ -1,6 +1,7 @@
 """Does `hpcdoctor import-nhc` write files that work, and does it refuse in whole sentences?"""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -200,6 +201,20 @@ def test_what_is_no_text_is_refused_in_one_line(
         main(["import-nhc", str(file)])
     assert refused.value.code == 64
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--functions"]])
+def test_what_is_no_plain_file_is_refused_at_once(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "nhc.conf").write_text("* || true\n")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
+        files = [str(tmp_path / "nhc.conf"), *more, str(path)] if more else [str(path)]
+        with pytest.raises(SystemExit) as refused:
+            main(["import-nhc", *files])
+        assert refused.value.code == 64
+        assert f"{path} is not a plain file" in capsys.readouterr().err
 
 
 def test_a_comment_in_latin_1_is_no_reason_to_refuse_a_file(
