@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from hpcdoctor.expressions.reach import settled
 from hpcdoctor.nhc import (
     commands,
     dmi,
@@ -281,6 +282,10 @@ def _built_in(item: Item, found: Shell, notes: Notes, variables: _Variables) -> 
     if found.facts:
         notes.checks.clear()
         notes.mounts.clear()
+    else:
+        _leave_out_settled(notes)
+    if notes.never_fails:
+        return msgspec.structs.replace(item, kind=Kind.CONVERTED, words=found.words)
     words = notes.words or found.words
     runs_program = not notes.checks and not notes.mounts
     act = act_of_words(found.words) if runs_program else None
@@ -288,6 +293,15 @@ def _built_in(item: Item, found: Shell, notes: Notes, variables: _Variables) -> 
     return msgspec.structs.replace(
         item, kind=Kind.CONVERTED, words=words, raw=bool(found.facts), acts=acts
     )
+
+
+def _leave_out_settled(notes: Notes) -> None:
+    """Keep the checks that depend on the node: lint has doubts about all others."""
+    answers = [settled(check.when) for check in notes.checks]
+    if False in answers:
+        notes.nothing_asked()
+    elif True in answers:  # a program says it as NHC does, on every node
+        notes.checks.clear()
 
 
 def _passed_through(

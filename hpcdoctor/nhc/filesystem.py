@@ -9,6 +9,8 @@ from hpcdoctor.nhc.remedies import commands
 
 WORD_OPTION = re.compile(r"(!?)/\((?:\^\|,|,\|\^)\)([A-Za-z0-9_.=:-]+)\((?:\$\|,|,\|\$)\)/")
 PLAIN = re.compile(r"[A-Za-z0-9_./:@,*?=+-]+")
+ZERO = re.compile(r"0+(?:%|[kmgtpe]?b?)", re.IGNORECASE)
+AT_LEAST = ("check_fs_size", "check_fs_free", "check_fs_inodes", "check_fs_ifree")
 # Not to be written to, which is how our probe measures a mount that the profile names.
 KERNELS_OWN = ("/proc", "/sys", "/dev", "/run")
 
@@ -23,6 +25,9 @@ def convert(call: Call, notes: Notes) -> None:
 def _space(call: Call, notes: Notes) -> None:
     if len(call.rest) < 2 or not call.rest[0]:
         notes.why_not = f"{call.check} needs a mount point and a limit"
+        return
+    if ZERO.fullmatch(call.rest[1]) and call.check in AT_LEAST and not any(call.rest[2:3]):
+        notes.nothing_asked()
         return
     if call.rest[0] != "/":
         notes.warn(

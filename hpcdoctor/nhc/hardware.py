@@ -89,6 +89,9 @@ def _free(call: Call, notes: Notes) -> None:
         if not call.rest:
             notes.why_not = f"{call.check} names no minimum"
         return
+    if least == 0:
+        notes.nothing_asked()
+        return
     summary = f"Fewer than {call.rest[0]} of the {what} are free"
     notes.checks.append(OwnCheck("memory", "1m", summary, f"{field} < {least}"))
     if "available" in field:

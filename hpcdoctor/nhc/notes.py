@@ -31,6 +31,7 @@ class Code(StrEnum):
     UNKNOWN_PROGRAM = "unknown-program"
     NO_EFFECT_HERE = "no-effect-here"
     OBSOLETE = "obsolete"
+    NEVER_FAILS = "never-fails"
     UNCONVERTED = "unconverted"
 
 
@@ -66,12 +67,23 @@ class Notes:
         self.told: list[str] = []  # whatever else its owner has to know
         self.checks: list[OwnCheck] = []
         self.mounts: list[str] = []  # that the profile has to name
+        self.never_fails = False  # and so nothing is written for it
         self.remedies: list[Remedy] = []
         self.words: list[str] | None = None  # what to run in place of the line's own words
         self.why_not = ""  # it cannot be converted, and why
 
     def warn(self, code: Code, text: str) -> None:
         self.warnings.append(Warned(code, text))
+
+    def nothing_asked(self) -> None:
+        """Note that the check passes on every node, whatever is there."""
+        self.never_fails = True
+        self.checks.clear()
+        self.warn(
+            Code.NEVER_FAILS,
+            "it passes on every node, whatever is found there: nothing is written for it; ask for "
+            "more than 0, or leave the line out",
+        )
 
     def mstr(self, text: str, what: str, *, path: bool = False) -> None:
         """Look for the traps of one match string."""

@@ -26,7 +26,7 @@ class ItemLine(msgspec.Struct, frozen=True):
     check: str
     kind: str
     selected: bool  # the host runs it
-    how: str  # "check", "program", "off" or ""
+    how: str  # "check", "program", "off", "nothing" or ""
     why: str
     better: list[str]
     notes: list[str]
@@ -90,6 +90,8 @@ def how(item: Item) -> str:
     if item.acts:
         return "off"
     notes = item.notes
+    if notes is not None and notes.never_fails:
+        return "nothing"
     return "check" if notes is not None and (notes.checks or notes.mounts) else "program"
 
 
@@ -113,6 +115,7 @@ HOW = {
     "check": "our own check",
     "program": "a program, once a minute",
     "off": "a program, switched off (enabled: false)",
+    "nothing": "nothing: it never fails, on no node",
 }
 
 

@@ -6,6 +6,7 @@ SIZE = re.compile(r"(-?\d{1,15})([kmgtpe]?)b?", re.IGNORECASE)
 COUNT = re.compile(r"(-?\d{1,15})([kmgtpe]?)", re.IGNORECASE)
 PERCENT = re.compile(r"(\d{1,6})%")
 UNITS = "kmgtpe"
+LARGEST = 1 << 62  # shells and expressions calculate in 64 bits
 
 
 def size_bytes(text: str) -> int | None:
@@ -14,7 +15,8 @@ def size_bytes(text: str) -> int | None:
     if match is None:
         return None
     power = UNITS.index(match[2].lower()) + 1 if match[2] else 1
-    return int(match[1]) * int(1024**power)
+    found = int(match[1]) * int(1024**power)
+    return found if abs(found) < LARGEST else None
 
 
 def count(text: str) -> int | None:
@@ -23,7 +25,8 @@ def count(text: str) -> int | None:
     if match is None:
         return None
     power = UNITS.index(match[2].lower()) + 1 if match[2] else 0
-    return int(match[1]) * int(1000**power)
+    found = int(match[1]) * int(1000**power)
+    return found if abs(found) < LARGEST else None
 
 
 def percent(text: str) -> int | None:

@@ -12,7 +12,7 @@ from hpcdoctor.__main__ import main
 GOOD = """\
 # of a small cluster
 * || check_fs_mount_rw -f /
-* || check_fs_free / 0%
+* || check_fs_used / 101%
 * || check_hw_physmem 1mb 9tb 3%
 * || check_file_test -c -r /dev/null
 * || check_file_stat -m 0666 -u 0 -t 1 -T 3 /dev/null
