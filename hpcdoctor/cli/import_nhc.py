@@ -13,6 +13,7 @@ from hpcdoctor.cli.parser import Parser
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.convert import Import, convert_file
 from hpcdoctor.nhc.emit import files_of
+from hpcdoctor.nhc.lines import looks_like_nhc_conf
 from hpcdoctor.nhc.report import document, render
 
 MOST_BYTES = 4 << 20
@@ -61,6 +62,11 @@ def main(arguments: list[str]) -> int:
         if HOST.fullmatch(host) is None or host in (".", ".."):
             parser.error(f"--host {host!r} cannot be the name of a host")
     text = _read(parser, options.file)
+    if not looks_like_nhc_conf(text):
+        parser.error(
+            f"{options.file} does not look like an nhc.conf: no line of it has `||` between host "
+            "and check, as in `* || check_hw_eth eth0`"
+        )
     names = [name for path in options.functions for name in _functions(parser, path)]
     functions = [path.absolute() for path in options.functions]
     reports = []

@@ -607,6 +607,7 @@ check_ps_loadavg() {
     for index in 0 1 2; do
         shift_limit=${1-}
         if [[ -n $shift_limit ]]; then
+            [[ $shift_limit == ?(-)+([0-9]) ]] || unknown "$shift_limit is no whole number, and so no limit"
             ((${load[index]%%.*} < shift_limit)) || { fail "the load of ${minutes[index]} min is ${load[index]}, the limit is $shift_limit"; return; }
         fi
         (($# == 0)) || shift

@@ -14,6 +14,7 @@ from hpcdoctor.nhc import (
     filesystem,
     gpu,
     hardware,
+    limits,
     network,
     options,
     processes,
@@ -48,6 +49,7 @@ TOO_LATE = {
     "NHC_RM": "the scheduler has been chosen already",
     "HOSTNAME": "the lines have been selected by the kernel's host name already",
 }
+BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")  # the second: read as Latin 1
 SUBSTITUTIONS = ("command substitution", "an expansion of the shell ($...)", "brace expansion")
 
 
@@ -148,6 +150,15 @@ def convert_file(text: str, file: str, host: str, functions: Iterable[str] = ())
     comments = 0
     variables = _Variables(host)
     own = frozenset(functions)
+    for mark in BYTE_ORDER_MARKS:
+        if text.startswith(mark):
+            text = text.removeprefix(mark)
+            message = (
+                "the file begins with a byte order mark (EF BB BF), which is a part of the first "
+                "line to NHC: no host matches that, and no `#` begins it; it is left out here, "
+                "leave it out there: sed -i '1s/^\\xef\\xbb\\xbf//'"
+            )
+            warned.append((1, Warned(Code.BYTE_ORDER_MARK, message)))
     returns = text.count("\r")
     if returns:
         number = text[: text.index("\r")].count("\n") + 1
@@ -283,6 +294,7 @@ def _built_in(item: Item, found: Shell, notes: Notes, variables: _Variables) -> 
         notes.checks.clear()
         notes.mounts.clear()
     else:
+        limits.look(call, notes)
         _leave_out_settled(notes)
     if notes.never_fails:
         return msgspec.structs.replace(item, kind=Kind.CONVERTED, words=found.words)

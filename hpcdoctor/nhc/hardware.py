@@ -60,10 +60,7 @@ def _total(call: Call, notes: Notes) -> None:
     low, high, fudge = (*call.rest, "", "", "")[:3]
     least, most = values.size_bytes(low or "0"), values.size_bytes(high or "0")
     if least is None or most is None or least < 0 or most < 0:
-        notes.told.append(
-            f"{low} {high} are no sizes to NHC (whole numbers with k, m, g, t, p or e)"
-        )
-        return
+        return  # limits.py tells of it
     share, added = values.percent(fudge), values.size_bytes(fudge or "0")
     if share is not None:
         above, below = (100 + share) / 100, (100 - share) / 100
@@ -73,7 +70,6 @@ def _total(call: Call, notes: Notes) -> None:
     elif added is not None and added >= 0:
         when = f"{field} + {added} < {least} || {field} - {added} > {most}"
     else:
-        notes.told.append(f"{fudge} is neither a size nor a percentage")
         return
     summary = f"The {what} of this node is not between {low or 0} and {high or 0}"
     notes.checks.append(OwnCheck("memory", "10m", summary, when))

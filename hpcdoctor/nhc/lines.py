@@ -78,6 +78,12 @@ def read_lines(text: str) -> list[Line]:
     return found
 
 
+def looks_like_nhc_conf(text: str) -> bool:
+    """Tell whether any line has host and check, or there is no line but comments."""
+    lines = [line for line in read_lines(text) if not line.is_blank and not line.is_comment]
+    return not lines or any(line.parts is not None for line in lines)
+
+
 def physical_lines(text: str) -> int:
     return text.count("\n") + bool(text and not text.endswith("\n"))
 

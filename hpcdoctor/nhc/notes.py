@@ -14,12 +14,16 @@ class Code(StrEnum):
     COMMENT_CONTINUED = "comment-continued"
     LAST_LINE_DROPPED = "last-line-dropped"
     CRLF = "crlf"
+    BYTE_ORDER_MARK = "byte-order-mark"
     NO_SEPARATOR = "no-separator"
     BLANKS_COLLAPSED = "blanks-collapsed"
     BAD_RANGE = "bad-range"
     RANGE_WIDTH = "range-width"
+    NAME_NOT_RANGE = "name-not-range"
+    MATCHES_ALL = "matches-all"
     SLASH_IS_REGEX = "slash-is-regex"
     MODE_NOT_OCTAL = "mode-not-octal"
+    NOT_A_NUMBER = "not-a-number"
     MISSING_MAX = "missing-max"
     SSHD_TITLE = "sshd-title"
     SUBSTRING_IGNORE = "substring-ignore"
@@ -98,6 +102,21 @@ class Notes:
                 f"{what} {text}: `{broken[0]}` is no name with a digit and no single range; from "
                 f"there on it matches {end} (lost: {lost})",
             )
+        for name, meant in targets.names_like_ranges(pattern):
+            self.warn(
+                Code.NAME_NOT_RANGE,
+                f"{what} {text}: `{name}` is the name of one single host; as a range it is written "
+                f"{meant}",
+            )
+        if pattern.inner == "" and pattern.kind in (targets.Kind.GLOB, targets.Kind.REGEX):
+            every = "every host" if what == "the host expression" else "every text"
+            if pattern.kind is targets.Kind.GLOB and pattern.negated:
+                self.warn(Code.MATCHES_ALL, f"{what} `{text}` turns nothing round: {every} matches")
+            elif pattern.kind is targets.Kind.REGEX and not pattern.negated:
+                self.warn(
+                    Code.MATCHES_ALL,
+                    f"{what} `{text}` is an empty regular expression: {every} matches",
+                )
         for sentence in targets.uneven_ranges(pattern):
             self.warn(Code.RANGE_WIDTH, f"{what} {text}: {sentence}")
         if pattern.kind is targets.Kind.BROKEN:

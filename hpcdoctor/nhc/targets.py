@@ -22,6 +22,8 @@ MOST_REPEATED = 255
 
 NAME = re.compile(r"[-A-Za-z0-9_]+[0-9][-.A-Za-z0-9]*", re.ASCII)
 RANGE = re.compile(r"([-A-Za-z0-9_]+)\[([0-9]+)-([0-9]+)\]([-.A-Za-z0-9]*)", re.ASCII)
+# `n1-n3` has a digit, and so is a name.
+LIKE_RANGE = re.compile(r"([-A-Za-z_.]+)([0-9]+)-\1([0-9]+)", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -76,6 +78,14 @@ def malformed_groups(pattern: Pattern) -> tuple[str, list[str]] | None:
         if not NAME.fullmatch(group) and not RANGE.fullmatch(group):
             return group, groups[at:]
     return None
+
+
+def names_like_ranges(pattern: Pattern) -> list[tuple[str, str]]:
+    """Return the names that somebody meant as ranges, each with the range as NHC has it."""
+    if pattern.kind is not Kind.RANGE:
+        return []
+    found = [LIKE_RANGE.fullmatch(group) for group in pattern.inner.split(",")]
+    return [(each[0], f"{{{each[1]}[{each[2]}-{each[3]}]}}") for each in found if each is not None]
 
 
 def uneven_ranges(pattern: Pattern) -> list[str]:

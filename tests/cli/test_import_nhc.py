@@ -37,6 +37,7 @@ UNKNOWN = """\
 * || check_fs_free /no/such/mount 3%
 * || check_file_contents /no/such/file '!/x/'
 * || no-such-program
+* || check_ps_loadavg 1.5
 """
 
 
@@ -201,6 +202,19 @@ def test_what_is_no_text_is_refused_in_one_line(
         main(["import-nhc", str(file)])
     assert refused.value.code == 64
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_of_something_else_is_not_taken_for_an_nhc_conf(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shadow"
+    file.write_text("root:secret:1:0\nbin:*:1:0\n")
+    with pytest.raises(SystemExit) as refused:
+        main(["import-nhc", str(file)])
+    assert refused.value.code == 64
+    said = capsys.readouterr()
+    assert "does not look like an nhc.conf" in said.err
+    assert "secret" not in said.err + said.out
 
 
 @pytest.mark.parametrize("more", [[], ["--functions"]])

@@ -68,6 +68,19 @@ def test_a_sites_own_function_passes_through_where_its_file_is_given() -> None:
         ("* || check_fs_mount -s /dev/ -f /\n", "slash-is-regex"),
         ("/ || true\n", "slash-is-regex"),
         ("* || check_file_stat -m 644 /f\n", "mode-not-octal"),
+        ("\ufeff* || true\n", "byte-order-mark"),
+        ("\u00ef\u00bb\u00bf* || true\n", "byte-order-mark"),
+        ("* || check_fs_free / 1.5%\n", "not-a-number"),
+        ("* || check_fs_free / 5XB\n", "not-a-number"),
+        ("* || check_fs_ifree / 5kb\n", "not-a-number"),
+        ("* || check_ps_loadavg 1.5\n", "not-a-number"),
+        ("* || check_ps_mem 50%\n", "not-a-number"),
+        ("* || check_ps_time 2h\n", "not-a-number"),
+        ("* || check_hw_physmem 1.5gb 2gb\n", "not-a-number"),
+        ("* || check_hw_physmem 1gb 2gb x\n", "not-a-number"),
+        ("{n1-n3} || true\n", "name-not-range"),
+        ("! || true\n", "matches-all"),
+        ("// || true\n", "matches-all"),
         ("* || check_hw_physmem 64gb\n", "missing-max"),
         ("* || check_ps_service -u root sshd\n", "sshd-title"),
         ("* || check_ps_unauth_users -u 1000 log\n", "substring-ignore"),
@@ -95,6 +108,27 @@ def test_each_trap_is_told_by_its_code(text: str, code: str) -> None:
 def test_a_good_file_warns_of_nothing() -> None:
     text = "# sshd\n* || check_ps_service -u root -d sshd: sshd\n* || check_fs_mount_rw -f /\n"
     assert codes(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "* || check_fs_size /x '' 10TB\n",
+        "* || check_ps_loadavg '' '' 64\n",
+        "* || check_ps_cpu 95%\n",
+        "* || check_ps_time 1m30s\n",
+        "{rack1-n3,n[1-3],n4} || true\n",
+        "!// || true\n",
+    ],
+)
+def test_what_is_as_it_seems_is_not_warned_of(text: str) -> None:
+    assert not {"not-a-number", "name-not-range", "matches-all"} & set(codes(text))
+
+
+def test_a_byte_order_mark_costs_no_line() -> None:
+    (item,) = convert_file("\ufeff* || check_hw_eth lo\n", "f", "n08").items
+    assert item.here
+    assert item.target == "*"
 
 
 def test_the_totals_add_up() -> None:
