@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from hpcdoctor.cli.ask import terminal_width
 from hpcdoctor.cli.parser import Parser
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.convert import Import, convert_file
@@ -85,7 +86,8 @@ def main(arguments: list[str]) -> int:
         found: object = reports[0] if len(reports) == 1 else reports
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
-        print("\n".join(render(each) for each in reports), end="")
+        width = terminal_width()
+        print("\n".join(render(each, width) for each in reports), end="")
         if output is not None:
             _what_next(output, hosts)
     return NEEDS_WORK if any(each.totals.unconverted for each in reports) else 0

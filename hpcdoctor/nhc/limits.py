@@ -1,4 +1,4 @@
-"""Are the limits of a check numbers that NHC can calculate with? The shell knows whole ones alone."""
+"""Are the limits of a check numbers that NHC can calculate with? Its shell knows whole ones."""
 
 import re
 

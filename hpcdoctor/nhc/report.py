@@ -8,7 +8,9 @@ import msgspec
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.convert import Import, Item, Kind
 
-WIDTH = 100
+WIDTH = 80
+NARROWEST = 40
+INDENT = " " * 12
 MOST_OF_A_KIND = 6  # warnings of one code that are told one by one
 SCHEMA = "hpcdoctor.import-nhc/1"
 
@@ -119,81 +121,102 @@ HOW = {
 }
 
 
-def render(found: Document) -> str:
-    """Return the report for people."""
+def render(found: Document, width: int = WIDTH) -> str:
+    """Return the report for people, in lines of at most `width` columns."""
+    page = _Page(max(width, NARROWEST))
     totals = found.totals
     name = visible(found.file)
     selected = f"{totals.selected} of {totals.selectable}"
-    out = [
-        f"{name}: {selected} lines run on {visible(found.host)}",
-        f"  {totals.converted} converted, {totals.passthrough} passed through as shell text, "
+    page.say("", f"{name}: {selected} lines run on {visible(found.host)}", "  ")
+    page.say(
+        "  ",
+        f"{totals.converted} converted, {totals.passthrough} passed through as shell text, "
         f"{totals.unconverted} not converted, {totals.variables} variables",
-        f"  {totals.physical_lines} physical lines, {totals.comments} comments, {totals.never_run} "
+        "  ",
+    )
+    page.say(
+        "  ",
+        f"{totals.physical_lines} physical lines, {totals.comments} comments, {totals.never_run} "
         "that NHC never runs",
-    ]
+        "  ",
+    )
     if totals.switched_off:
-        out.append(f"  {totals.switched_off} written switched off, for they may act on the node")
-    _section(out, "Not converted: these need you", _of(found, Kind.UNCONVERTED), why=True)
-    _section(out, "NHC never ran these", _of(found, Kind.NEVER_RUN), why=True)
-    if found.warnings:
-        out += ["", "Lines that do something else than they seem to"]
-        told: dict[str, list[WarningLine]] = {}
-        for each in found.warnings:
-            if each.code != "unconverted":
-                told.setdefault(each.code, []).append(each)
-        for each in [lines[0] for lines in told.values() if len(lines) > MOST_OF_A_KIND]:
-            more = _numbers([other.line for other in told.pop(each.code)][1:])
-            out += _wrapped(
-                f"  line {each.line:<4} {each.code}: ", f"{each.text} (likewise {more})"
-            )
-        for each in found.warnings:
-            if each.code in told:
-                out += _wrapped(f"  line {each.line:<4} {each.code}: ", each.text)
-    _section(out, "Passed through: bash runs the text as it stands", _of(found, Kind.PASSTHROUGH))
-    _section(out, "Carried over with NHC's verdict", _of(found, Kind.CONVERTED))
+        text = "written switched off, for it is not known that they only look"
+        page.say("  ", f"{totals.switched_off} {text}", "  ")
+    page.section("Not converted: these need you", _of(found, Kind.UNCONVERTED), why=True)
+    page.section("NHC never ran these", _of(found, Kind.NEVER_RUN), why=True)
+    _warnings(page, found)
+    page.section("Passed through: bash runs the text as it stands", _of(found, Kind.PASSTHROUGH))
+    page.section("Carried over with NHC's verdict", _of(found, Kind.CONVERTED))
     better: dict[str, list[int]] = {}
     for line in found.lines:
         for sentence in line.better:
             better.setdefault(sentence, []).append(line.line)
     if better:
-        out += ["", "Better here, beside what is taken over"]
+        page.title("Better here, beside what is taken over")
         for sentence, lines in better.items():
-            out += _wrapped("  - ", f"{sentence} ({_numbers(lines)})")
+            page.say("  - ", f"{sentence} ({_numbers(lines)})", "    ")
     variables = _of(found, Kind.VARIABLE)
-    _section(out, "Variables: set for the programs that follow them", variables)
+    page.section("Variables: set for the programs that follow them", variables)
     if totals.warnings:
-        out += ["", "Warnings by code"]
-        out += [f"  {number:>4}  {code}" for code, number in totals.warnings.items()]
-    return "\n".join(out) + "\n"
+        page.title("Warnings by code")
+        page.lines += [f"  {number:>4}  {code}" for code, number in totals.warnings.items()]
+    return "\n".join(page.lines) + "\n"
+
+
+def _warnings(page: "_Page", found: Document) -> None:
+    told: dict[str, list[WarningLine]] = {}
+    for each in found.warnings:
+        if each.code != "unconverted":
+            told.setdefault(each.code, []).append(each)
+    if not told:
+        return
+    page.title("Lines that do something else than they seem to")
+    for each in [lines[0] for lines in told.values() if len(lines) > MOST_OF_A_KIND]:
+        more = _numbers([other.line for other in told.pop(each.code)][1:])
+        page.say(f"  line {each.line:<4} {each.code}: ", f"{each.text} (likewise {more})")
+    for each in found.warnings:
+        if each.code in told:
+            page.say(f"  line {each.line:<4} {each.code}: ", each.text)
+
+
+class _Page:
+    """The lines so far, and how wide they may be."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.lines: list[str] = []
+
+    def title(self, text: str) -> None:
+        self.lines.append("")
+        self.say("", text, "  ")
+
+    def say(self, first: str, text: str, further: str = INDENT) -> None:
+        found = textwrap.wrap(
+            visible(text, 2000), self.width, initial_indent=first, subsequent_indent=further
+        )
+        self.lines += found or [first.rstrip()]
+
+    def section(self, title: str, lines: list[ItemLine], *, why: bool = False) -> None:
+        if not lines:
+            return
+        self.title(title)
+        for line in lines:
+            mark = "*" if line.selected else " "
+            text = f"{visible(line.target, 60)} || " if line.target else ""
+            self.say(f"{mark} line {line.line:<4} ", f"{text}{visible(line.check, 300)}")
+            if why and line.why:
+                self.say(INDENT, line.why)
+            if line.how:
+                self.say(INDENT, f"as {HOW[line.how]}")
+            for note in line.notes:
+                self.say(f"{INDENT}note: ", note)
+        if any(line.selected for line in lines):
+            self.lines.append("  (* runs on this host)")
 
 
 def _of(found: Document, kind: Kind) -> list[ItemLine]:
     return [line for line in found.lines if line.kind == kind.value]
-
-
-def _section(out: list[str], title: str, lines: list[ItemLine], *, why: bool = False) -> None:
-    if not lines:
-        return
-    out += ["", title]
-    for line in lines:
-        mark = "*" if line.selected else " "
-        text = f"{visible(line.target, 60)} || " if line.target else ""
-        out += _wrapped(f"{mark} line {line.line:<4} ", f"{text}{visible(line.check, 300)}")
-        if why and line.why:
-            out += _wrapped("            ", line.why)
-        if line.how:
-            out.append(f"            as {HOW[line.how]}")
-        for note in line.notes:
-            out += _wrapped("            note: ", note)
-    if any(line.selected for line in lines):
-        out.append("  (* runs on this host)")
-
-
-def _wrapped(first: str, text: str) -> list[str]:
-    lines = textwrap.wrap(
-        visible(text, 2000), WIDTH, initial_indent=first, subsequent_indent="            "
-    )
-    return lines or [first.rstrip()]
 
 
 def _numbers(lines: list[int]) -> str:

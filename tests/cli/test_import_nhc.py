@@ -192,6 +192,15 @@ def test_what_is_not_converted_is_the_exit_code(
     assert document["warnings"][0]["code"] == "unconverted"
 
 
+def test_the_report_is_80_columns_wide_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "nhc.conf"
+    file.write_text(GOOD + ILL + UNKNOWN)
+    assert main(["import-nhc", str(file)]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("content", [b"* || x\0\n", b"\x7fELF\xff\xfe", b"#" * (5 << 20)])
 def test_what_is_no_text_is_refused_in_one_line(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -140,6 +140,18 @@ def test_the_totals_add_up() -> None:
     assert totals.physical_lines == 8
 
 
+@pytest.mark.parametrize("width", [80, 60, 132])
+def test_no_line_of_the_report_is_wider_than_asked_for(width: int) -> None:
+    text = (
+        "{n[8-12],n1-n3} || check_hw_physmem 1.5gb\n* || check_mine " + "word " * 40 + "\n"
+        "* || check_ps_service -e 'logger it has died' -r sshd\n* || /opt/x/" + "y" * 200 + "\n"
+        "* || check_hw_eth lo\n" * 9 + "* || X=1\nno bars at all\n* || true\n"
+    )
+    said = render(document(convert_file(text, "f" * 100, "n01"), []), width).splitlines()
+    assert max(map(len, said)) <= width
+    assert max(map(len, said)) > width - 15  # and the room is used
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "#", "\\", "||", "* ||\n", "||||\n"])
 def test_nearly_nothing_is_no_error(text: str) -> None:
     assert render(document(convert_file(text, "f", "n01"), []))
