@@ -1,5 +1,6 @@
 """`hpcdoctor compare-nhc`: for what would NHC and hpcdoctor each have taken this node out?"""
 
+import os
 import sys
 import time
 from collections import Counter
@@ -50,14 +51,16 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--since: {error}")
     known = load(options.config)
     folder = options.record or Path(known.settings.state_directory) / "record"
+    source: Path = options.reasons or options.log or LOG
     if not folder.is_dir() or not files_of(folder):
         print(
             f"hpcdoctor: {folder} holds no record; the daemon writes one while it runs",
             file=sys.stderr,
         )
+        if why_not := _why_not_read(source):
+            parser.error(why_not)
         return NO_RECORD
     oldest = max(since, float(files_of(folder)[0].stem))
-    source = options.reasons or options.log or LOG
     lines = _lines(parser, source)
     reader = read_reasons if options.reasons else read_log
     theirs = reader(lines, time.time())
@@ -75,6 +78,27 @@ def main(arguments: list[str]) -> int:
     return 0 if all(pair.who == "both" for pair in pairs) else 1
 
 
+def _why_not_read(source: Path) -> str | None:
+    """Return why NHC's side cannot be read either, without waiting for anybody who writes it."""
+    if str(source) == "-":
+        return None
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.read(descriptor, 1)
+        except BlockingIOError:
+            return None  # a pipe whose writer is yet to come
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return _unread(source, error)
+    return None
+
+
+def _unread(source: Path, error: OSError) -> str:
+    return f"{source}: {error.strerror}; name NHC's log with --log"
+
+
 def _lines(parser: Parser, source: Path) -> list[str]:
     try:
         if str(source) == "-":
@@ -83,7 +107,7 @@ def _lines(parser: Parser, source: Path) -> list[str]:
             with source.open("rb") as file:
                 content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        parser.error(f"{source}: {error.strerror}; name NHC's log with --log")
+        parser.error(_unread(source, error))
     if len(content) > MOST_BYTES:
         parser.error(f"{source} is larger than {MOST_BYTES >> 20} MiB; cut it to the last weeks")
     return content.decode(errors="backslashreplace").split("\n")
