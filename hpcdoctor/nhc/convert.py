@@ -50,6 +50,7 @@ TOO_LATE = {
     "HOSTNAME": "the lines have been selected by the kernel's host name already",
 }
 BYTE_ORDER_MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")  # the second: read as Latin 1
+OFF = "written with `enabled: false`"
 SUBSTITUTIONS = ("command substitution", "an expansion of the shell ($...)", "brace expansion")
 
 
@@ -332,7 +333,7 @@ def _passed_through(
 def _switched_off(notes: Notes, act: Act | None, before: Setting | None) -> bool:
     """Say why a line's program is written switched off; False where it is not."""
     if act is not None:
-        notes.warn(Code.DESTRUCTIVE if act.known else Code.UNKNOWN_PROGRAM, act.sentence())
+        notes.warn(Code.DESTRUCTIVE if act.known else Code.UNKNOWN_PROGRAM, f"{act.told()}: {OFF}")
     elif before is not None and before.act is not None:
         notes.told.append(
             f"written with `enabled: false`: it sets the variable of line {before.number} first"

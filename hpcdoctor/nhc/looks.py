@@ -38,14 +38,7 @@ class Act(msgspec.Struct, frozen=True):
     def told(self) -> str:
         if self.known:
             return f"`{self.text}` does something to the node"
-        return f"{self.text}: hpcdoctor does not know that it only looks"
-
-    def sentence(self) -> str:
-        if self.known:
-            end = "a check looks, a remediation mends"
-        else:
-            end = "take that out of its file where you know it"
-        return f"{self.told()}; written with `enabled: false`: {end}"
+        return f"{self.text} is not known to only look"
 
 
 def first_act(text: str, own: Collection[str] = ()) -> Act | None:
@@ -64,7 +57,7 @@ def act_of_values(values: Mapping[str, str]) -> Act | None:
         usual = RUN_BY_CHECKS.get(name)
         path = PurePosixPath(value)
         if usual is not None and value and (path.name != usual or len(value.split()) != 1):
-            return Act(f"{name} names `{value}` in place of {usual}", known=False)
+            return Act(f"`{value}`, which {name} names in place of {usual},", known=False)
     return None
 
 
@@ -78,9 +71,9 @@ def _script(script: Script, own: Collection[str], depth: int) -> Act | None:
             shown = "a file" if HELD in file or LOOSE in file else file
             return Act(f"> {shown}", known=True)
     if script.strange:
-        return Act(f"It has {script.strange}", known=False)
+        return Act(f"a text with {script.strange}", known=False)
     if script.broken:
-        return Act("It cannot be read", known=False)
+        return Act("a text that cannot be read", known=False)
     return None
 
 
@@ -88,15 +81,15 @@ def _command(words: list[Word], own: Collection[str], depth: int) -> Act | None:
     left = list(words)
     while left and (match := ASSIGNMENT.fullmatch(left[0].text)) is not None:
         if DANGEROUS.fullmatch(match[1]):
-            return Act(f"{match[1]}=", known=False)
+            return Act(f"`{match[1]}=`", known=False)
         left.pop(0)
     if not left:
         return None
     if depth > DEEPEST:
-        return Act("One program that runs another, again and again", known=False)
+        return Act("a program behind so many others", known=False)
     texts = [word.text for word in left]
     if HELD in texts[0] or LOOSE in texts[0]:
-        return Act("A program whose name the shell fills in", known=False)
+        return Act("a program whose name the shell fills in", known=False)
     if any(HELD in text or LOOSE in text for text in texts[1:2]) and texts[0] in WRAPPERS:
         return Act(f"`{texts[0]}` with a program whose name the shell fills in", known=False)
     return _program(texts, own, depth)
@@ -105,7 +98,7 @@ def _command(words: list[Word], own: Collection[str], depth: int) -> Act | None:
 def _program(texts: list[str], own: Collection[str], depth: int) -> Act | None:
     name, arguments = texts[0], texts[1:]
     if name in own:
-        return Act(f"`{name}` is a function of the site's", known=False)
+        return Act(f"`{name}`, a function of the site's,", known=False)
     if name in TAKES:
         return _check(name, arguments, own, depth)
     path = PurePosixPath(name)
@@ -125,7 +118,7 @@ def _program(texts: list[str], own: Collection[str], depth: int) -> Act | None:
         return _wrapped(program, arguments, own, depth)
     if program in LOOKERS:
         loads = [word for word in arguments if DANGEROUS.fullmatch(word.partition("=")[0])]
-        return Act(f"{program} {loads[0]}", known=False) if loads else None
+        return Act(f"`{program} {loads[0]}`", known=False) if loads else None
     judge = JUDGES.get(program)
     if judge is not None and judge(arguments):
         return None
@@ -183,7 +176,7 @@ def _wrapped(program: str, arguments: list[str], own: Collection[str], depth: in
     if not left:
         return None if program in ("env", "xargs", "exec", "nohup") else _unknown(program)
     if program == "xargs" and PurePosixPath(left[0]).name not in LOOKERS:
-        return Act(f"xargs {left[0]}", known=PurePosixPath(left[0]).name in ACTORS)
+        return Act(f"`xargs {left[0]}`", known=False)
     return _command([Word(word, bare=False) for word in left], own, depth + 1)
 
 

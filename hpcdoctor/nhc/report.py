@@ -7,11 +7,13 @@ import msgspec
 
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.convert import Import, Item, Kind
+from hpcdoctor.nhc.notes import Code
 
 WIDTH = 80
 NARROWEST = 40
 INDENT = " " * 12
 MOST_OF_A_KIND = 6  # warnings of one code that are told one by one
+EACH_FOR_ITSELF = (Code.DESTRUCTIVE, Code.UNKNOWN_PROGRAM)  # another reason each time
 SCHEMA = "hpcdoctor.import-nhc/1"
 
 
@@ -141,8 +143,13 @@ def render(found: Document, width: int = WIDTH) -> str:
         "  ",
     )
     if totals.switched_off:
-        text = "written switched off, for it is not known that they only look"
-        page.say("  ", f"{totals.switched_off} {text}", "  ")
+        page.say(
+            "  ",
+            f"{totals.switched_off} written with `enabled: false`, each for the reason below: a "
+            "check looks, a remediation mends. Take that out of commands/ where you know that it "
+            "only looks",
+            "  ",
+        )
     page.section("Not converted: these need you", _of(found, Kind.UNCONVERTED), why=True)
     page.section("NHC never ran these", _of(found, Kind.NEVER_RUN), why=True)
     _warnings(page, found)
@@ -172,7 +179,12 @@ def _warnings(page: "_Page", found: Document) -> None:
     if not told:
         return
     page.title("Lines that do something else than they seem to")
-    for each in [lines[0] for lines in told.values() if len(lines) > MOST_OF_A_KIND]:
+    many = [
+        lines
+        for code, lines in told.items()
+        if len(lines) > MOST_OF_A_KIND and code not in EACH_FOR_ITSELF
+    ]
+    for each in [lines[0] for lines in many]:
         more = _numbers([other.line for other in told.pop(each.code)][1:])
         page.say(f"  line {each.line:<4} {each.code}: ", f"{each.text} (likewise {more})")
     for each in found.warnings:

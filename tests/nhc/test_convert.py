@@ -140,6 +140,13 @@ def test_the_totals_add_up() -> None:
     assert totals.physical_lines == 8
 
 
+def test_each_line_that_is_switched_off_has_its_reason_however_many_there_are() -> None:
+    programs = [f"/opt/site/look-{number}" for number in range(20)]
+    text = "".join(f"* || {program}\n" for program in programs)
+    said = " ".join(render(document(convert_file(text, "f", "n01"), [])).split())
+    assert all(f"`{program}` is not known to only look" in said for program in programs)
+
+
 @pytest.mark.parametrize("width", [80, 60, 132])
 def test_no_line_of_the_report_is_wider_than_asked_for(width: int) -> None:
     text = (
