@@ -13,16 +13,16 @@ HARMLESS_FILES = ("/dev/null", "/dev/stdout", "/dev/stderr")
 _LOOKERS = """
 : [ break cd continue echo exit export false local printf pwd read return set shift test true type
 wait
-base64 basename bzcat cat cksum cmp column comm cut diff dirname du egrep expand expr fgrep file
+base64 basename bzcat cat cksum cmp column comm cut diff dirname du egrep expand expr fgrep
 fold getfacl getfattr grep head hexdump join jq ls lsattr md5sum namei nl od paste readlink
 realpath rev seq sha1sum sha256sum sha512sum stat strings sum tac tail tr wc which xzcat zcat
 zgrep
 arch df dpkg-query fgconsole findmnt free getconf getent groups id iostat last lastb locale
 logname lsblk lscpu lsipc lslocks lslogins lsmem lsmod lsns lsof lspci lsscsi lsusb modinfo
-mountpoint mpstat nproc numastat pgrep pidof pidstat pmap ps pstree runlevel sar sleep tty uname
+mountpoint mpstat nproc numastat pgrep pidof pidstat pmap ps pstree runlevel sleep tty uname
 uptime users vmstat w who whoami x86info
 bhosts dig getenforce host ibaddr ibhosts ibnodes ibstat ibstatus ibswitches ibv_devices
-ibv_devinfo lvs mmgetstate mmlsmount netstat nslookup ping ping6 pvs rpcinfo sacct selinuxenabled
+ibv_devinfo lvs mmgetstate mmlsmount netstat nslookup ping ping6 pvs sacct selinuxenabled
 showmount sinfo sprio squeue sshare vgs xfs_info
 """
 LOOKERS = frozenset(_LOOKERS.split())
@@ -53,9 +53,10 @@ ONLY: Mapping[str, str] = {
     r"(?:link|addr|address|a|l|route|r|neigh|neighbour|n|rule|maddr|-V)"
     r"(?: (?:show|list|ls|get)(?: (?!set|add|del|flush|replace|change)\S+)*)?",
     "ipmitool": r"(?:-I \S+ )?(?:sdr(?: (?:list|elist|type|get)(?: \S+)*)?|sensor(?: list)?|"
-    r"sel(?: (?:list|elist|info|get)(?: \S+)*)?|chassis (?:status|poh)|power status|mc info|"
+    r"sel(?: (?:list|elist|info|get)(?: (?:0x)?[0-9a-f]+| first| last)*)?|"
+    r"chassis (?:status|poh)|power status|mc info|"
     r"fru(?: print(?: \d+)?)?|lan print(?: \d+)?|dcmi power reading)",
-    "journalctl": r"(?!.*--(?:vac|rot|flush|sync|relinq|smart|setup|upd|cursor-file)).*",
+    "journalctl": r"(?!.*--(?:va|rota|ro |ro$|fl|syn|rel|sm|set|up|cursor-f)).*",
     "kill": r"(?:-0|-s 0)(?: \S+)+",
     "lctl": rf"(?:get_param|list_param|list_nids|device_list|dl){_WORDS}",
     "lfs": rf"(?:df|check|quota|getstripe|osts|mdts|path2fid){_WORDS}",
@@ -72,7 +73,8 @@ ONLY: Mapping[str, str] = {
     "pkill": r"-0(?: \S+)+",
     "rocm-smi": rf"(?:--show\S+{_END})*",
     "route": r"(?:-[ne]+)?",
-    "rpm": rf"(?:-q\S*|--query|-V\S*|--verify){_WORDS}",
+    "rpcinfo": rf"-[pstu]{_WORDS}",
+    "rpm": rf"(?!.*(?:--eval|--def|--pipe| -[DE]))(?:-q\S*|--query|-V\S*|--verify){_WORDS}",
     "sacctmgr": rf"(?:-[nPpi]+ )*(?:show|list){_WORDS}",
     "scontrol": rf"(?:-[oadM]+ |--(?:oneliner|details|all) )*(?:"
     rf"show|ping|version|listpids){_WORDS}",
@@ -81,9 +83,9 @@ ONLY: Mapping[str, str] = {
     "smartctl": rf"(?:-[aHixAjcn]{_END}|-l [^ ,]+{_END}|-d \S+{_END}|"
     rf"--(?:all|health|info|xall|attributes|json){_END}|"
     rf"/dev/\S+{_END})*",
-    "ss": r"(?!(?:.* )?(?:-\w*[KD]|--kill|--diag)).*",
+    "ss": r"(?!(?:.* )?(?:-\w*[KD]|--k|--di)).*",
     "swapon": r"(?:-s|--show\S*|--summary)(?: --(?:noheadings|bytes|raw))*",
-    "sysctl": r"(?:-[anNe]+ )*(?:-a|[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./-]+)*)",
+    "sysctl": r"(?:-[anNe]+ )*(?:-a|[a-z][A-Za-z0-9_./-]*(?: [a-z][A-Za-z0-9_./-]*)*)",
     "systemctl": r"(?:-q |-l |-a |--(?:quiet|full|all|no-pager|no-legend|plain|failed|user|value) |"
     r"-[ptno] \S+ |--(?:property|type|state|lines|output)=\S+ )*"
     r"(?:is-active|is-failed|is-enabled|is-system-running|status|show|cat|list-units|"
@@ -101,8 +103,9 @@ ONLY: Mapping[str, str] = {
 
 # They look, unless one of their words is of this kind.
 NEVER_WITH: Mapping[str, str] = {
+    "file": r"-[^-]*C.*|--com.*",
     "find": r"-(?:delete|exec|execdir|ok|okdir|fls|fprint.*)",
-    "sort": r"-[^-]*o.*|--o.*|--c?om.*|-[^-]*T.*|--te.*",
+    "sort": r"-[^-]*o.*|--o.*|--co.*|-[^-]*T.*|--te.*",
 }
 
 # Said of these is that they act; of all other programs, that they are not known.

@@ -129,6 +129,31 @@ journalctl --rotate
 service sshd restart
 swapon /x
 LD_PRELOAD=/x.so ls
+export LD_PRELOAD=/x.so; ls
+sysctl -p
+sysctl -p /etc/x
+journalctl --va=1s
+sort --co=/x /f
+ss --ki
+file -C -m /x
+sar -o /x 1 1
+rpcinfo -d 100003 3
+rpm -q --eval '%(reboot)'
+ipmitool sel clear
+ipmitool sel list clear
+dd if=/dev/zero of=/dev/null of=/dev/sda
+echo > "/dev/null/../sda"
+[ a -lt b ] || { echo x; reboot; }
+sed -n '/x/w /etc/p' /f
+env -S reboot
+env -u X reboot
+exec -a x reboot
+exec > /etc/x
+systemctl -p x restart sshd
+date +%s -s 12:00
+ls ${X:=`reboot`}
+ls "${X:-"$(reboot)"}"
+ls $((`reboot`))
 case x in x) reboot;; esac
 f() { reboot; }; f
 ls() { reboot; }; ls
@@ -152,6 +177,13 @@ trap reboot EXIT
 """
 
 LOOKS = """\
+ls '$(reboot)'
+ls "\\`reboot\\`"
+rpm -q slurm
+rpm -V slurm
+file /dev/sda
+journalctl -k -b --since -1h
+ipmitool sel elist 10
 test ! -e /run/site/maintenance
 [ -e /x ] && ! grep -q bad /proc/mounts
 [[ -e /x && $(cat /f) =~ ^(a|b)$ ]]
