@@ -127,11 +127,14 @@ def _program(texts: list[str], own: Collection[str], depth: int) -> Act | None:
         for argument in arguments
     ):
         return None
-    # A word that the shell fills in may be an option; within a pattern it counts as a word.
-    if program in ONLY and re.fullmatch(ONLY[program], joined, re.DOTALL):
-        return None
-    acts = program in ACTORS or program.startswith("mkfs.") or program in JUDGES
     shown = " ".join(texts).replace(HELD, "$...").replace(LOOSE, "$...")
+    if program in ONLY and re.fullmatch(ONLY[program], joined, re.DOTALL):
+        # What the shell fills in may be an option, or many words.
+        filled = [joined.replace(LOOSE, words) for words in ("-x", "--x y")]
+        if all(re.fullmatch(ONLY[program], each, re.DOTALL) for each in filled):
+            return None
+        return Act(f"`{shown}`, where the shell fills in any words,", known=False)
+    acts = program in ACTORS or program.startswith("mkfs.") or program in JUDGES
     acts = acts or program in NEVER_WITH or program in ONLY
     return Act(shown if acts else f"`{program}`", known=acts)
 

@@ -129,6 +129,9 @@ journalctl --rotate
 service sshd restart
 swapon /x
 LD_PRELOAD=/x.so ls
+dd if=$X
+mount -t $X
+systemctl -p $X status y
 export LD_PRELOAD=/x.so; ls
 sysctl -p
 sysctl -p /etc/x
@@ -178,6 +181,10 @@ trap reboot EXIT
 
 LOOKS = """\
 ls '$(reboot)'
+systemctl is-active $X
+kill -0 $X
+nvidia-smi -i "$X" -q
+ip link show $X
 ls "\\`reboot\\`"
 rpm -q slurm
 rpm -V slurm
