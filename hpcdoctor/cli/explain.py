@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from hpcdoctor.cli.explain_next import follows, next_of, runbook_at
+from hpcdoctor.cli.explain_pasted import bare, evidence_in, names_in, sentence_in
 from hpcdoctor.cli.explain_text import Entry, text
 from hpcdoctor.cli.explain_word import known_words, reason, words
 from hpcdoctor.cli.parser import USAGE, make_parser
@@ -35,7 +36,8 @@ SCHEMA = "hpcdoctor.explain/1"
 WRONG_CONFIGURATION = 78
 LONGEST_VALUE = 60
 NO_FOLDER = Path("/nonexistent")  # as where a site has no files of its own
-CODE = re.compile(r"(?i)(s?xid)[ -]?(\d{1,6})")
+CODE = re.compile(r"(?i)(?:(s?xid)[ -]?)?(\d{1,6})")
+KINDS_OF_CODES = ("xid", "sxid")
 # The heads of catalogs/xid.yaml and sxid.yaml, as sentences.
 ACTIONS = {
     "ignore": "nothing has to be done",
@@ -52,6 +54,17 @@ ACTIONS = {
     "configuration": "look at the fabric's configuration",
     "signal-integrity": "look at cables and seating",
 }
+RECOVERY = "154"  # the Xid whose own text names the action
+RECOVERY_ACTIONS = {
+    "None": "nothing is left to do",
+    "GPU Reset Required": "end what uses the GPU, then reset it",
+    "Node Reboot Required": "restart the machine",
+    "Drain P2P": "end what reaches the GPU from other GPUs",
+    "Drain and Reset": "end what reaches it from other GPUs, then reset the GPU",
+    "Recover IMEX Domain": "restore the IMEX service; the GPU itself is well",
+    "Bus Reset": "end what uses the GPU, then reset it over the PCI bus",
+    "System Reboot": "restart the machine",
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -59,13 +72,15 @@ def main(arguments: list[str]) -> int:
         "explain",
         "Explain a check, rule, remediation, event, state or other word of hpcdoctor, a notice "
         "about hpcdoctor itself, a setting (`slurm.grace`), a drain reason (`hd:k3f9.2 ...`), an "
-        "Xid or SXid (`xid 79`) or a line of the kernel log: what it means, what follows from it, "
-        "and which file each key comes from.",
+        "Xid or SXid (`xid 79`; a number alone is taken as an Xid), a line of the kernel log or "
+        "one that hpcdoctor has printed: what it means, what follows from it, and which file each "
+        "key comes from. Exit code: 0, or 64 where nothing is known of the name or the line.",
     )
-    parser.add_argument("name", nargs="+")
+    parser.add_argument("name", nargs="+", help="one thing in any number of words; several names")
     parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.explain/1")
     options = parser.parse_args(arguments)
-    name = " ".join(" ".join(options.name).split())
+    names = [" ".join(name.split()) for name in options.name]
+    name = " ".join(" ".join(names).split())
     configuration: Path = options.config
     try:
         settings = load_settings(configuration)
@@ -75,21 +90,44 @@ def main(arguments: list[str]) -> int:
         settings, configuration = Settings(), NO_FOLDER
     definitions = load_definitions(configuration, settings.profile)
     about = _about(name, definitions, settings, configuration)
+    unknown = []
+    if not about and len(names) > 1:
+        each = [_named(one, definitions, settings) for one in names]
+        about = [entry for entries in each for entry in entries]
+        unknown = [one for one, entries in zip(names, each, strict=True) if not entries and about]
+    if options.json and about:
+        print(json.dumps({"schema": SCHEMA, "about": about}, indent=2))
+    elif about:
+        print("\n".join(text(entry) for entry in about), end="")
     if not about:
         return _nothing(name, definitions)
-    if options.json:
-        print(json.dumps({"schema": SCHEMA, "about": about}, indent=2))
-    else:
-        print("\n".join(text(entry) for entry in about), end="")
-    return 0
+    return max((_nothing(one, definitions) for one in unknown), default=0)
 
 
 def _about(
     name: str, definitions: Definitions, settings: Settings, configuration: Path
 ) -> list[Entry]:
+    about = _named(name, definitions, settings)
+    if not about and (said := reason(name, definitions)) is not None:
+        about.append(said)
+    if not about and " " in name and name not in definitions.broken:
+        from hpcdoctor.cli.explain_line import explain_line
+
+        about += explain_line(name, configuration, definitions, settings)
+        if not about and (line := evidence_in(name)):
+            about += explain_line(line, configuration, definitions, settings)
+    if not about:
+        about = _pasted(name, definitions, settings)
+    return about
+
+
+def _named(name: str, definitions: Definitions, settings: Settings) -> list[Entry]:
+    """Return all that has this name, where it is one."""
     code = CODE.fullmatch(name)
-    if code is not None and code[1].lower() in definitions.catalogs:
-        return [_code(definitions, settings, code[1].lower(), code[2])]
+    if code is not None and (kind := _kind_of(code, definitions)) in definitions.catalogs:
+        return [_code(definitions, settings, kind, code[2], taken=not code[1])]
+    if name.lower() in KINDS_OF_CODES:
+        return [_how_to_ask(name.lower())]
     kinds: dict[str, dict[str, Defined[Any]]] = {
         "check": {**definitions.checks},
         "rule": {**definitions.rules},
@@ -102,12 +140,51 @@ def _about(
         if key in named
     ]
     about += words(name) or words(name.lower())
-    if not about and (said := reason(name, definitions)) is not None:
-        about.append(said)
-    if not about and " " in name and name not in definitions.broken:
-        from hpcdoctor.cli.explain_line import explain_line
+    if not about and " " not in name and (inside := bare(name)) not in (name, ""):
+        return _named(inside, definitions, settings)
+    return about
 
-        about += explain_line(name, configuration, definitions, settings)
+
+def _kind_of(code: re.Match[str], definitions: Definitions) -> str:
+    """A number alone is an Xid, unless only the SXids have it: those have five digits."""
+    if code[1]:
+        return code[1].lower()
+    number = str(int(code[2]))
+    has = {kind for kind in KINDS_OF_CODES if number in definitions.catalogs[kind].value.entries}
+    return "sxid" if has == {"sxid"} else "xid"
+
+
+def _how_to_ask(kind: str) -> Entry:
+    of = {"xid": "a GPU", "sxid": "an NVSwitch"}[kind]
+    example = {"xid": "79", "sxid": "12028"}[kind]
+    return {
+        "kind": "word",
+        "name": kind,
+        "meaning": f"The number by which NVIDIA's driver names what went wrong with {of}; it "
+        "stands in the kernel log.",
+        "next_steps": [
+            f"Ask with the number: hpcdoctor explain {kind} {example}",
+            f"All that this node has logged: journalctl -k | grep {'S' * (kind == 'sxid')}Xid",
+        ],
+    }
+
+
+def _pasted(line: str, definitions: Definitions, settings: Settings) -> list[Entry]:
+    """Explain the checks that a line of a report, or of a user's program, is about."""
+    checks = names_in(line, definitions.checks)
+    about: list[Entry] = []
+    if not checks and (said := sentence_in(line)) is not None and said[1] in definitions.checks:
+        checks = [said[1]]
+        about = [
+            {
+                "kind": "sentence",
+                "name": said[0],
+                "meaning": "NVIDIA's programs say so to users; it is no line of the kernel log. "
+                f"Check {said[1]} sees the same on the node:",
+            }
+        ]
+    for name in checks:
+        about.append(_definition("check", name, definitions.checks[name], definitions, settings))
     return about
 
 
@@ -122,6 +199,13 @@ def _nothing(name: str, definitions: Definitions) -> int:
     near = near or [one for one in every if len(name) > 2 and name.lower() in one][:3]
     hint = " or ".join(f"`{one}`" for one in dict.fromkeys(near))
     hint = f"; did you mean {hint}?" if hint else "; docs/checks.md lists the checks"
+    if " " in name:
+        print(
+            f"hpcdoctor: {visible(repr(name), 100)} is no message that hpcdoctor knows, and has no "
+            f"name in it: it makes nothing of this line{hint if near else ''}",
+            file=sys.stderr,
+        )
+        return USAGE
     print(f"hpcdoctor: nothing is named {visible(repr(name), 100)}{hint}", file=sys.stderr)
     return USAGE
 
@@ -202,7 +286,9 @@ def _short(value: object) -> str:
     return shown if len(shown) <= LONGEST_VALUE else shown[: LONGEST_VALUE - 1] + "…"
 
 
-def _code(definitions: Definitions, settings: Settings, name: str, code: str) -> Entry:
+def _code(
+    definitions: Definitions, settings: Settings, name: str, code: str, *, taken: bool
+) -> Entry:
     """What the catalogue says of a vendor's code, where it says so, and which checks use it."""
     defined = definitions.catalogs[name]
     catalog, source = defined.value, defined.source
@@ -213,13 +299,20 @@ def _code(definitions: Definitions, settings: Settings, name: str, code: str) ->
     entry = catalog.look_up(code)
     if name == "xid":
         checks = [n for n in checks if _is_about(n, entry)]
-        checks = ["gpu-lost"] if code == "79" else checks
+        checks = {"79": ["gpu-lost"], RECOVERY: ["gpu-recovery-action"]}.get(code, checks)
+    action = ACTIONS.get(str(entry.get("action")), "")
+    names_action = name == "xid" and code == RECOVERY
+    if names_action:
+        action = "its own line names the action at its end"
+    title = f"{'SXid' if name == 'sxid' else name.capitalize()} {code}"
     return {
         "kind": "code",
-        "name": f"{'SXid' if name == 'sxid' else name.capitalize()} {code}",
+        "name": title,
+        "taken": f"The number alone is taken as an {title.split()[0]}." if taken else "",
         "known": known,
         "entry": to_builtins(entry),
-        "action": ACTIONS.get(str(entry.get("action")), ""),
+        "action": action,
+        "actions": RECOVERY_ACTIONS if names_action else {},
         "from": f"{place.file}:{place.line}",
         "after": catalog.source,
         "checks": [
@@ -229,7 +322,9 @@ def _code(definitions: Definitions, settings: Settings, name: str, code: str) ->
                     to_builtins(rule)
                     for rule in follows(n, definitions, settings)
                     # What a rule makes of worse ones is no word about this code.
-                    if name != "xid" or rule.verdict.value in ("warning", entry.get("severity"))
+                    if name != "xid"
+                    or names_action
+                    or rule.verdict.value in ("warning", entry.get("severity"))
                 ],
             }
             for n in checks

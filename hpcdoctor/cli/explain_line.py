@@ -34,13 +34,7 @@ def explain_line(
     """Return which messages the line holds, and what checks and rules conclude from each."""
     messages = _messages(line)
     if not messages:
-        return [
-            {
-                "kind": "nothing",
-                "name": "",
-                "meaning": "No message that hpcdoctor knows: it makes nothing of this line.",
-            }
-        ]
+        return []
     knowledge = load(configuration)
     checks = {n: c for n, c in knowledge.checks.items() if c.definition.probe == "kernel_log"}
     return [_entry(one, checks, knowledge, definitions, settings) for one in messages]

@@ -68,10 +68,12 @@ def _code(entry: Entry) -> list[str]:
     title = (
         name if entry["known"] else f"{name}: not in the catalogue; what holds for unknown codes:"
     )
-    lines = [title]
+    lines = [title, *_paragraph(entry["taken"])]
     for key, value in entry["entry"].items():
         more = f" ({entry['action']})" if key == "action" and entry["action"] else ""
         lines += _paragraph(f"{key:<10}{value}{more}", "  ", " " * 12)
+        for called, do in entry["actions"].items() if key == "action" else ():
+            lines += _paragraph(f"- {called}: {do}", " " * 12, " " * 14)
     lines += ["", f"  from      {visible(entry['from'])}", f"  after     {visible(entry['after'])}"]
     for one in entry["checks"]:
         lines += ["", f"  Check {one['check']} judges it", *_rules(one["follows"])]

@@ -80,10 +80,99 @@ def test_a_line_that_ends_a_fault_says_which(
     assert "It ends what storage-server-lost found" in text
 
 
-def test_a_line_that_means_nothing_says_so(
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_line_that_means_nothing_says_so_and_ends_as_an_unknown_name_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(["explain", "--config", str(tmp_path), *more, "usb 1-1: new device"]) == 64
+    assert "makes nothing of this line" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["79", "94", "999", "079"])
+def test_a_number_alone_is_taken_as_an_xid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    text = explained(capsys, tmp_path, number)
+    assert text.startswith(f"Xid {int(number)}")
+    assert "The number alone is taken as an Xid." in text
+
+
+def test_a_number_that_only_switches_have_is_taken_as_an_sxid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "makes nothing of this line" in explained(capsys, tmp_path, "usb 1-1: new device")
+    assert explained(capsys, tmp_path, "12028").startswith("SXid 12028\n")
+
+
+@pytest.mark.parametrize("name", ["xid", "XID", "sxid"])
+def test_the_kind_of_a_code_alone_says_how_to_ask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert f"hpcdoctor explain {name.lower()} " in explained(capsys, tmp_path, name)
+
+
+def test_the_xid_that_names_the_action_does_not_point_at_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = explained(capsys, tmp_path, "Xid 154")
+    assert "another message" not in text
+    assert "- GPU Reset Required: end what uses the GPU" in text
+    assert "Check gpu-recovery-action judges it" in text
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "CRITICAL  GPU3 at 0000:3b:00 has fallen off the bus [gpu-lost]",
+        "CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining",
+        "n017: CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining",
+        "UNKNOWN: could not measure gpu-lost",
+        "[gpu-lost]",
+        "gpu-lost,",
+        "`gpu-lost`",
+    ],
+)
+def test_what_hpcdoctor_itself_has_printed_is_explained_by_the_check_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pasted: str
+) -> None:
+    assert explained(capsys, tmp_path, pasted).startswith("check gpu-lost\n")
+
+
+def test_evidence_is_explained_as_the_line_of_the_log_that_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = explained(capsys, tmp_path, f"evidence  02:13:05 {XID}")
+    assert text.startswith("kernel message xid\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "check"),
+    [
+        ("Failed to initialize NVML: Driver/library version mismatch", "driver-drift"),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "gpu-"),
+    ],
+)
+def test_what_users_report_leads_to_the_check_that_sees_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, check: str
+) -> None:
+    assert f"\ncheck {check}" in explained(capsys, tmp_path, said)
+
+
+def test_several_names_are_explained_one_by_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = explained(capsys, tmp_path, "gpu-hot", "xid", "79", "79")
+    assert "check gpu-hot\n" in text
+    assert "word xid\n" in text
+    assert "Xid 79\n" in text
+
+
+def test_of_several_names_the_unknown_one_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "--config", str(tmp_path), "gpu-hot", "gpu-los"]) == 64
+    said = capsys.readouterr()
+    assert said.out.startswith("check gpu-hot\n")
+    assert "nothing is named 'gpu-los'" in said.err
 
 
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(
