@@ -8,6 +8,7 @@ from hpcdoctor.checks.compiled import CompiledCheck
 from hpcdoctor.checks.judge import Judge
 from hpcdoctor.checks.surroundings import Surroundings
 from hpcdoctor.cli.explain_next import follows
+from hpcdoctor.cli.explain_silent import Silent, silent
 from hpcdoctor.cli.explain_text import Entry
 from hpcdoctor.definitions.loader import Definitions
 from hpcdoctor.definitions.rule import Rule
@@ -15,7 +16,7 @@ from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.knowledge import Knowledge, load
 from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.model.kernel_record import UnknownForm, parse_bare, parse_log
+from hpcdoctor.model.kernel_record import Record, UnknownForm, parse_bare, parse_log
 from hpcdoctor.model.reading import Look, ReadStatus, Value
 from hpcdoctor.model.text import shown
 from hpcdoctor.probes.kernel_messages import Message, Reader, catalogue
@@ -32,9 +33,10 @@ def explain_line(
     line: str, configuration: Path, definitions: Definitions, settings: Settings
 ) -> list[Entry]:
     """Return which messages the line holds, and what checks and rules conclude from each."""
-    messages = _messages(line)
+    records = _records(line)
+    messages = _messages(records)
     if not messages:
-        return []
+        return [_silent(said) for record in records if (said := silent(record.text)) is not None]
     knowledge = load(configuration)
     checks = {n: c for n, c in knowledge.checks.items() if c.definition.probe == "kernel_log"}
     return [_entry(one, checks, knowledge, definitions, settings) for one in messages]
@@ -105,11 +107,25 @@ def _holds(rule: Rule, finding: Finding) -> bool:
     return about_finding(rule.when.where).evaluate(Told(finding)) is not False
 
 
-def _messages(line: str) -> list[Message]:
+def _silent(said: Silent) -> Entry:
+    values = {name: shown(value) for name, value in said.values.items()}
+    return {
+        "kind": "line",
+        "name": said.name,
+        "values": values,
+        "findings": [],
+        "notes": [said.meaning, "hpcdoctor concludes nothing from this line itself."],
+    }
+
+
+def _records(line: str) -> list[Record]:
     lines = [line.encode(errors="backslashreplace")]
     try:
-        records = list(parse_log(lines))
+        return list(parse_log(lines))
     except UnknownForm:
-        records = list(parse_bare(lines))
+        return list(parse_bare(lines))
+
+
+def _messages(records: list[Record]) -> list[Message]:
     reader = Reader(catalogue(), None, None)
     return [message for record in records if (message := reader.read(record)) is not None]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.reading import Value
 
-_LEFT_EMPTY = re.compile(r" ?\(\s*\)|[ ,]+(?=\))")
+_LEFT_EMPTY = re.compile(r" ?\(\s*\)|:?[ ,]+(?=\))")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
 
 REASON_BYTES = 199

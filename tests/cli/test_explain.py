@@ -145,6 +145,40 @@ def test_evidence_is_explained_as_the_line_of_the_log_that_it_is(
 
 
 @pytest.mark.parametrize(
+    ("line", "kind", "says"),
+    [
+        (
+            "mce: [Hardware Error]: CPU 20: Machine Check: 0 Bank 11: 8c00004f000800c1",
+            "machine_check_corrected",
+            "has corrected this error",
+        ),
+        ("Kernel panic - not syncing", "panic", "critical by check kernel-oops"),
+        (
+            "pcieport 0000:15:02.0: AER: Uncorrected (Fatal) error received: 0000:19:00.0",
+            "aer_told_by_port",
+            "check pcie-errors-logged",
+        ),
+        (
+            "pcieport 0000:15:02.0: AER: Corrected error received: 0000:19:00.0",
+            "aer_told_by_port",
+            "device 0000:19:00.0",
+        ),
+        (
+            "NVRM: RmInitAdapter failed! (0x26:0x56:1474)",
+            "gpu_init_failed",
+            "does not say which one",
+        ),
+    ],
+)
+def test_a_line_that_is_no_finding_by_itself_is_explained_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, kind: str, says: str
+) -> None:
+    text = " ".join(explained(capsys, tmp_path, line).split())
+    assert text.startswith(f"kernel message {kind} ")
+    assert says in text
+
+
+@pytest.mark.parametrize(
     ("said", "check"),
     [
         ("Failed to initialize NVML: Driver/library version mismatch", "driver-drift"),

@@ -291,6 +291,7 @@ def test_the_registers_of_an_sxid_are_not_a_second_one() -> None:
             "traps: python[12] general protection fault ip:7f sp:7f error:0 in libc.so",
         ),
         ("panic", "Kernel panic - not syncing: Fatal exception", "Kernel panic timeout set"),
+        ("panic", "Kernel panic - not syncing", "Kernel panic - not syncing anything"),
         ("file_max", "VFS: file-max limit 1000000 reached", "VFS: Disk quotas dquot_6.6.0"),
         (
             "netdevice_stuck",
