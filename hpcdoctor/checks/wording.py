@@ -1,14 +1,12 @@
 """How is a finding worded, from the check's texts and the values that were seen?"""
 
-import re
 from collections.abc import Mapping
 
 from hpcdoctor.checks.compiled import CompiledCheck, Level
 from hpcdoctor.model.finding import Evidence, Finding, Verdict
 from hpcdoctor.model.reading import Value
+from hpcdoctor.model.shell_words import contexts, quoted
 from hpcdoctor.model.text import fields_of, fill, shown, visible
-
-_ACTIVE = re.compile(r"[`$;|&<>\\\n]")
 
 
 def make_finding(
@@ -42,26 +40,28 @@ def make_finding(
 
 def _next_steps(steps: list[str], values: Mapping[str, Value]) -> list[str]:
     """Fill them in; one that is about nothing but what is not known here is left out."""
-    safe = inert(values)
     return [
-        fill(step, safe)
+        for_shell(step, values)
         for step in steps
         if (names := fields_of(step)) == []
-        or any(safe.get(name) not in ("", None) for name in names)
+        or any(values.get(name) not in ("", None) for name in names)
     ]
 
 
-def inert(values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the values so that a command with them in it does nothing but what it says.
+def for_shell(step: str, values: Mapping[str, Value]) -> str:
+    """Fill in the values so that a command with them in it does nothing but what it says.
 
-    Next steps are copied into a root shell, and a cgroup's name may be `$(...)`. In its place
-    stands "?", which a shell takes for any one character, so that a path is still found. Fields
-    with a dot come from our own catalogs, and are sentences.
+    Fields with a dot come from our own catalogs, and are sentences.
     """
-    return {
-        name: _ACTIVE.sub("?", value) if isinstance(value, str) and "." not in name else value
-        for name, value in values.items()
-    }
+    where = iter(contexts(step))
+
+    def said(name: str, value: Value) -> str:
+        context = next(where)
+        text = shown(value)
+        foreign = isinstance(value, (str, list)) and "." not in name and text
+        return quoted(text, context) if foreign else text
+
+    return fill(step, values, said)
 
 
 def evidence_text(level: Level | None, values: Mapping[str, Value], summary: str) -> str:

@@ -1,7 +1,7 @@
 """How does text from the machine get into a sentence without doing harm there?"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from hpcdoctor.model.instant import Instant
@@ -40,12 +40,20 @@ def shown(value: Value) -> str:
     return visible(str(value), 200)
 
 
-def fill(template: str, values: Mapping[str, Value]) -> str:
-    """Put the values into `{field}` places; what is not known reads "?".
+def _plainly(_: str, value: Value) -> str:
+    return shown(value)
+
+
+def fill(
+    template: str,
+    values: Mapping[str, Value],
+    said: Callable[[str, Value], str] = _plainly,
+) -> str:
+    """Put the values into `{field}` places, as `said` writes them; what is not known reads "?".
 
     Brackets around an empty text go with it: "Disk sdc", not "Disk sdc ()".
     """
-    text = _FIELD.sub(lambda found: shown(values.get(found[1])), template)
+    text = _FIELD.sub(lambda found: said(found[1], values.get(found[1])), template)
     if any(values.get(name) == "" for name in _FIELD.findall(template)):
         text = _LEFT_EMPTY.sub("", text)
     return text

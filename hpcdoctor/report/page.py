@@ -1,7 +1,7 @@
 """What does a page for people consist of? Lines of one width, with labels in the margin."""
 
 from hpcdoctor.model.finding import Verdict
-from hpcdoctor.report.steps import continued, taken_apart
+from hpcdoctor.model.steps import continued, taken_apart
 from hpcdoctor.report.width import columns, fitted, harmless, wrapped
 
 NARROWEST, WIDEST = 60, 140

@@ -1,5 +1,6 @@
 """Which findings open, stay and clear, as time goes by?"""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from hpcdoctor.checks.compiled import CompiledCheck, compile_check
 from hpcdoctor.checks.judge import NOT_YET, Judge
-from hpcdoctor.checks.wording import inert
+from hpcdoctor.checks.wording import for_shell
 from hpcdoctor.definitions.check import Check
 from hpcdoctor.definitions.convert import convert
 from hpcdoctor.definitions.loader import Defined
@@ -340,7 +341,40 @@ def test_text_from_the_machine_cannot_move_a_cursor() -> None:
         assert text.isprintable()
 
 
-def test_a_value_in_a_command_to_copy_runs_nothing() -> None:
-    ours: dict[str, Value] = {"count": 3, "xid.action": "reset; then restart"}
-    hostile = inert({"mount_point": "/tmp/$(reboot);`id`|a&b", **ours})
-    assert hostile == {"mount_point": "/tmp/?(reboot)??id??a?b", **ours}
+HOSTILE = "/a b;echo no >&2;$(echo no >&2)`echo no >&2`'*?\"\\(#!&"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "See it: printf %s {thing}",
+        "Isn't it there? `printf %s {thing}`",
+        "It is the vendor's: printf %s '{thing}'",
+        "`printf %s '{thing}'`, or ask its owner",
+        'See it: printf %s "{thing}"',
+        "Isn't it there? printf %s '{thing}'",
+    ],
+)
+def test_a_value_in_a_command_to_copy_is_one_word_and_runs_nothing(step: str) -> None:
+    text = for_shell(step.replace("printf", "ls"), {"thing": HOSTILE})
+    command = text[text.index("ls ") :].replace("ls", "printf", 1)
+    command = command.removesuffix(", or ask its owner").removesuffix("`")
+    for shell in ("sh", "bash"):
+        ran = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=False)
+        assert (ran.stdout, ran.stderr) == (HOSTILE, "")
+
+
+def test_a_value_in_words_is_quoted_only_where_it_could_do_harm() -> None:
+    step = "Replace {label}, as {xid.action} says"
+    ours: dict[str, Value] = {"label": "CPU0 DIMM_B2", "xid.action": "reset; then restart"}
+    assert for_shell(step, ours) == "Replace CPU0 DIMM_B2, as reset; then restart says"
+    assert for_shell(step, {**ours, "label": "$(id)"}).startswith("Replace '$(id)', ")
+
+
+def test_a_plain_value_stays_as_it_is_and_no_control_character_goes_through() -> None:
+    assert for_shell("Mount it: `mount {thing}`", {"thing": "/home/x_1"}) == (
+        "Mount it: `mount /home/x_1`"
+    )
+    assert for_shell("Mount it: mount {thing}", {"thing": "/a\x1b[2J\n"}) == (
+        "Mount it: mount '/a\\x1b[2J\\n'"
+    )
