@@ -6,7 +6,7 @@ from hpcdoctor.checks.compiled import CompiledCheck, Level
 from hpcdoctor.model.finding import Evidence, Finding, Verdict
 from hpcdoctor.model.reading import Value
 from hpcdoctor.model.shell_words import contexts, quoted
-from hpcdoctor.model.text import fields_of, fill, shown, visible
+from hpcdoctor.model.text import fields_of, fill, said_once, shown, visible
 
 
 def make_finding(
@@ -53,6 +53,7 @@ def for_shell(step: str, values: Mapping[str, Value]) -> str:
 
     Fields with a dot come from our own catalogs, and are sentences.
     """
+    step = said_once(step, values)
     where = iter(contexts(step))
 
     def said(name: str, value: Value) -> str:

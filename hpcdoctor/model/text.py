@@ -10,6 +10,8 @@ from hpcdoctor.model.reading import Value
 _LEFT_EMPTY = re.compile(r" ?\(\s*\)|:?[ ,]+(?=\))")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
 
+_TWICE = re.compile(r"\{([a-z_][a-z0-9_.]*)\}(?: at |, )\{([a-z_][a-z0-9_.]*)\}")
+
 REASON_BYTES = 199
 
 
@@ -40,6 +42,17 @@ def shown(value: Value) -> str:
     return visible(str(value), 200)
 
 
+def said_once(template: str, values: Mapping[str, Value]) -> str:
+    """Return it without the second of two places that say the same: "sdc at sdc", "(mc1, mc1)"."""
+
+    def once(found: re.Match[str]) -> str:
+        first, second = values.get(found[1]), values.get(found[2])
+        same = isinstance(first, str) and first == second != ""
+        return f"{{{found[1]}}}" if same else found[0]
+
+    return _TWICE.sub(once, template)
+
+
 def _plainly(_: str, value: Value) -> str:
     return shown(value)
 
@@ -51,10 +64,11 @@ def fill(
 ) -> str:
     """Put the values into `{field}` places, as `said` writes them; what is not known reads "?".
 
-    Brackets around an empty text go with it: "Disk sdc", not "Disk sdc ()".
+    Brackets around an empty text or list go with it: "Disk sdc", not "Disk sdc ()".
     """
+    template = said_once(template, values)
     text = _FIELD.sub(lambda found: said(found[1], values.get(found[1])), template)
-    if any(values.get(name) == "" for name in _FIELD.findall(template)):
+    if any(values.get(name) in ("", []) for name in _FIELD.findall(template)):
         text = _LEFT_EMPTY.sub("", text)
     return text
 

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcdoctor.model.reading import Value
 from hpcdoctor.model.text import fields_of, fill, reason_line, shown, visible
 
 TEXTS = st.text(max_size=400)
@@ -36,6 +37,14 @@ def test_brackets_around_nothing_go_with_it() -> None:
     values = {"name": "sdc", "model": "", "kind": "timeout"}
     assert fill("Disk {name} ({model}) is off", values) == "Disk sdc is off"
     assert fill("trouble ({kind}, {model})", values) == "trouble (timeout)"
+    assert fill("{n} excluded ({list}), all well", {"n": 0, "list": []}) == "0 excluded, all well"
+    assert fill("Panic ({kind}: {model})", {"kind": "panic", "model": ""}) == "Panic (panic)"
+
+
+def test_what_two_places_say_alike_is_said_once() -> None:
+    values: dict[str, Value] = {"name": "mc1", "dimm": "mc1", "count": 2, "limit": 2}
+    assert fill("{name} at {dimm} ({name}, {dimm})", values) == "mc1 (mc1)"
+    assert fill("{count}, {limit}", values) == "2, 2"
 
 
 def test_a_value_is_filled_in_once_and_never_again() -> None:
