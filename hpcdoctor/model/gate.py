@@ -12,6 +12,8 @@ from enum import StrEnum
 
 import msgspec
 
+from hpcdoctor.model.quantity import format_duration
+
 FILE = "gate"
 HEARTBEAT_SECONDS = 30
 MISSED_BEATS = 3  # after so many the line is no answer any more
@@ -90,8 +92,9 @@ def judge(gate: Gate, boot_id: str, now_seconds: int, *, alive: bool) -> Reading
         return Reading(Answer.UNKNOWN, "stale: it is from before the machine was started", gate)
     if age <= MISSED_BEATS * gate.heartbeat_seconds:
         return Reading(gate.answer, gate.reason, gate)
+    how_long = format_duration(age + 0.4)  # half a minute counts as one, as in the shell's sum
     if alive:
-        why = f"stale: the doctor (process {gate.process}) has written nothing for {age} s"
+        why = f"stale: the doctor (process {gate.process}) has written nothing for {how_long}"
     else:
-        why = f"dead: the doctor (process {gate.process}) is gone since about {age} s"
+        why = f"dead: the doctor (process {gate.process}) has been gone for about {how_long}"
     return Reading(Answer.UNKNOWN, why, gate)

@@ -1,6 +1,7 @@
 """The gate's one line: written by us, read by a shell and by Python, and believed by neither."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def written(folder: Path, text: str | bytes) -> Path:
         (lambda: line(), Answer.OPEN, "jobs may start"),
         (lambda: line(Answer.CLOSED, reason=REASON), Answer.CLOSED, REASON),
         (lambda: line(age=60), Answer.OPEN, ""),
-        (lambda: line(age=95), Answer.UNKNOWN, "has written nothing for 9"),
+        (lambda: line(age=95), Answer.UNKNOWN, "has written nothing for 2 min"),
         (lambda: line(Answer.CLOSED, reason=REASON, age=95), Answer.UNKNOWN, "stale"),
         (
             lambda: line(age=95, process=4_194_999),
@@ -97,6 +98,21 @@ def test_what_a_line_is_worth(
         now = Host.this_machine().clock()
         alive = Path(f"/proc/{said.process}").is_dir()
         assert gate.judge(said, now.boot_id, int(now.boottime), alive=alive).answer is answer
+
+
+def test_how_long_ago_is_said_alike_by_the_shell_and_python() -> None:
+    ages = [*range(0, 200, 7), 89, 90, 3569, 3570, 7831, 86400, 172_769, 172_770, 172_800, 999_999]
+    function = re.search(r"(?ms)^say_how_long\(\) \{.*?^\}$", PROGRAM.read_text())
+    assert function is not None
+    script = f"{function[0]}\nfor age; do say_how_long $age; echo $long; done"
+    said = subprocess.run(
+        ["sh", "-c", script, "sh", *map(str, ages)], capture_output=True, text=True, check=True
+    )
+    here = [
+        gate.judge(gate.Gate(Answer.OPEN, "b", 0, 0, 1, "node"), "b", age, alive=False).why
+        for age in ages[1:]
+    ]
+    assert [one.partition("for about ")[2] for one in here] == said.stdout.splitlines()[1:]
 
 
 def test_a_missing_file_is_told_from_a_broken_one(tmp_path: Path) -> None:
