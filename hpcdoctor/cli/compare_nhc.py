@@ -7,12 +7,11 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from hpcdoctor.cli.parser import Parser, make_parser
 from hpcdoctor.cli.replay import NO_RECORD, episodes
 from hpcdoctor.daemon.record import files_of
 from hpcdoctor.knowledge import load
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.compare import Pair, Period, Read, compare, read_log, read_reasons
@@ -72,7 +71,7 @@ def main(arguments: list[str]) -> int:
     pairs = compare(theirs.periods, ours, oldest)
     if options.json:
         document = {"schema": SCHEMA, "since": oldest, "undated": theirs.undated, "pairs": pairs}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print(json_text(document))
     else:
         _print(pairs, theirs, oldest, source)
     return 0 if all(pair.who == "both" for pair in pairs) else 1

@@ -1,7 +1,6 @@
 """`hpcdoctor explain NAME`: what does it mean, what follows, and which file says so?"""
 
 import difflib
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from hpcdoctor.definitions.remediation import Remediation
 from hpcdoctor.definitions.rule import Rule
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.definitions.yamlfile import Located, Place
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.text import visible
 from hpcdoctor.report.words import plain
 
@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> int:
         about = [entry for entries in each for entry in entries]
         unknown = [one for one, entries in zip(names, each, strict=True) if not entries and about]
     if options.json and about:
-        print(json.dumps({"schema": SCHEMA, "about": about}, indent=2))
+        print(json_text({"schema": SCHEMA, "about": about}))
     elif about:
         print("\n".join(text(entry) for entry in about), end="")
     if not about:

@@ -7,10 +7,9 @@ import stat
 import sys
 from pathlib import Path
 
-import msgspec
-
 from hpcdoctor.cli.ask import terminal_width
 from hpcdoctor.cli.parser import Parser
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.text import visible
 from hpcdoctor.nhc.convert import Import, convert_file
 from hpcdoctor.nhc.emit import files_of
@@ -84,7 +83,7 @@ def main(arguments: list[str]) -> int:
         reports.append(document(imported, written))
     if options.json:
         found: object = reports[0] if len(reports) == 1 else reports
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print(json_text(found))
     else:
         width = terminal_width()
         print("\n".join(render(each, width) for each in reports), end="")

@@ -16,6 +16,7 @@ from hpcdoctor.definitions.loader import (
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.definitions.yamlfile import DefinitionError, Located
 from hpcdoctor.knowledge import resolve
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.text import visible
 from hpcdoctor.report.doubts import CODES, Doubt, doubts
 
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     errors = sum(problem.level == "error" for problem in problems)
     if options.json:
         answer = Answer(SCHEMA, options.strict, errors, len(problems) - errors, *counts, problems)
-        print(msgspec.json.format(msgspec.json.encode(answer)).decode())
+        print(json_text(answer))
     else:
         _print(problems, errors, counts)
     return WRONG_CONFIGURATION if errors else 0

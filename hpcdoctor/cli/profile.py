@@ -21,6 +21,7 @@ from hpcdoctor.definitions.settings_check import FILE_NAME
 from hpcdoctor.knowledge import load
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.reading import Look
 from hpcdoctor.model.text import visible
 from hpcdoctor.prober.local import Here
@@ -146,8 +147,7 @@ def _diff(parser: Parser, options: Namespace) -> int:
     looks = _look(probes_of(flat(written)), options.root, mounts_of(written))
     found = compare(written, looks)
     if options.json:
-        document = msgspec.json.encode(difference_document(name, found))
-        print(msgspec.json.format(document, indent=2).decode())
+        print(json_text(difference_document(name, found)))
     else:
         print("\n".join(difference_lines(name, found)))
     if found.differences:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from hpcdoctor.checks.replay import Difference, Episode, differences, replay
 from hpcdoctor.cli.parser import Parser, make_parser
 from hpcdoctor.daemon.record import files_of, read
@@ -15,6 +13,7 @@ from hpcdoctor.knowledge import Knowledge, load
 from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.model.finding import Finding
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.quantity import format_duration, parse_duration
 from hpcdoctor.model.text import visible
 from hpcdoctor.rules.circumstances import Circumstances
@@ -53,7 +52,7 @@ def main(arguments: list[str]) -> int:
     found = differences(before, after)
     if options.json:
         document = {"schema": SCHEMA, "before": before, "after": after, "differences": found}
-        print(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print(json_text(document))
     else:
         _print(found, before, after, since, folder)
     return 1 if found else 0

@@ -3,12 +3,11 @@
 import platform
 import sys
 
-import msgspec
-
 from hpcdoctor.cli.effective import Rules, effective, render
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.definitions.loader import load_definitions, load_settings_source
 from hpcdoctor.model.decision import Mode, Want
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.report.pages import example
 
 TOUCH_JOBS = (Want.DRAIN_NOW, Want.REQUEUE)
@@ -42,7 +41,7 @@ def main(arguments: list[str]) -> int:
         is_there=defined.source.file.exists(),
     )
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(known)).decode())
+        print(json_text(known))
     else:
         print(render(known), end="")
     if definitions.problems:

@@ -23,6 +23,7 @@ from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.definitions.mistake import did_you_mean
 from hpcdoctor.model.decision import Want
 from hpcdoctor.model.finding import EXIT_CODE, worst
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.text import visible
 from hpcdoctor.report.brief import brief
 from hpcdoctor.report.document import NodeLine, Report, node_line, report, stamp, summary_only
@@ -85,14 +86,14 @@ class Answers:
         if unknown:
             name = unknown[0]
             hint = did_you_mean(name, self._pipeline.judge.checks)
-            hint = hint or "; `hpcdoctor check` lists them all"
+            hint = hint or "; `hpcdoctor check --verbose` lists them all"
             text = f"hpcdoctor: no check is named {visible(name, 60)!r}{hint}\n"
             return Answer(text, WRONG_USAGE)
         whole = self.report(question.names)
         if caller.right < Right.DETAILS:
             whole = summary_only(whole)
         if question.json:
-            text = msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+            text = json_text(whole) + "\n"
         elif question.brief:
             text = brief(whole) + "\n"
         else:
@@ -124,7 +125,7 @@ class Answers:
                 "would": would(self._pipeline.decided.shadow),
                 "parts": self._parts(),
             }
-            return Answer(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
+            return Answer(json_text(document) + "\n")
         parts = {name: str(value) for name, value in self._parts().items()}
         now = stamp(self._pipeline.clock())
         verdict = self._pipeline.judge.verdict()
