@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVERY = "5s"
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 3600.0
-HELP = "q quits; space b j k move"
+QUIT, MOVE = "q quits", "space b j k move"
 
 
 class Seen(NamedTuple):
@@ -126,7 +126,11 @@ def _in_place(look: Look, seconds: float) -> int:
                 due = time.monotonic() + seconds
             lines = seen.text.splitlines()
             first = moved(first, key, len(lines), rows - 1)
-            terminal.draw(page(lines, first, rows, columns, f"{seen.by}, every {seconds:g} s"))
+            terminal.draw(
+                page(
+                    lines, first, rows, columns, f"{seen.by.partition(',')[0]}, every {seconds:g} s"
+                )
+            )
             key = terminal.wait(due - time.monotonic())
     if terminal.ended_by and terminal.ended_by != signal.SIGINT:
         signal.signal(terminal.ended_by, signal.SIG_DFL)
@@ -147,7 +151,14 @@ def page(lines: list[str], first: int, rows: int, columns: int, who: str) -> lis
     shown = lines[first : first + room]
     shown += [""] * (room - len(shown))
     place = f"lines {first + 1}-{min(first + room, len(lines))} of {len(lines)}; "
-    return [*shown, f"-- {place if len(lines) > room else ''}{who}; {HELP} --"[:columns]]
+    return [*shown, _footer(place if len(lines) > room else "", who, columns)]
+
+
+def _footer(place: str, who: str, columns: int) -> str:
+    """Say as much as there is room for: always how to leave, and the place rather than who."""
+    forms = (f"{place}{who}; {QUIT}; {MOVE}", f"{place}{who}; {QUIT}", f"{place}{QUIT}", QUIT)
+    whole = [f"-- {form} --" for form in forms]
+    return next((line for line in whole if len(line) <= columns), QUIT[:columns])
 
 
 def _as_lines(look: Look, seconds: float) -> int:

@@ -39,11 +39,12 @@ class Watcher:
         self._judge = Judge(self._knowledge.checks, self._knowledge.profile, patient=False)
         self._here = Here(self._host)
         self._here.__enter__()
+        self._first_look: tuple[Instant, Instant] | None = None
         self._last_record = -1  # of the kernel log: what was judged is not judged again
 
     def look(self, form: str, width: int, *, verbose: bool) -> str:
         """Return the page, or the one line, of what is known now."""
-        now = time.monotonic()
+        now, began = time.monotonic(), self._host.clock()
         due = sorted(probe for probe, moment in self._due.items() if now >= moment)
         for probe in due:
             self._due[probe] = now + self._every[probe]
@@ -52,6 +53,7 @@ class Watcher:
         for look in looks:
             self._judge.judge(self._only_new(look))
         instant: Instant = self._host.clock()
+        self._first_look = self._first_look or (began, instant)
         self._judge.tick(instant)
         self._judge.explain()
         whole = report(
@@ -66,7 +68,12 @@ class Watcher:
         if form == "brief":
             return brief(whole)
         return render(
-            whole, width=width, colour=wants_colour(), verbose=verbose, ascii_only=ascii_only()
+            whole,
+            width=width,
+            colour=wants_colour(),
+            verbose=verbose,
+            ascii_only=ascii_only(),
+            first_look=self._first_look,
         )
 
     def close(self) -> None:

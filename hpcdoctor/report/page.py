@@ -4,7 +4,7 @@ from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.steps import continued, taken_apart
 from hpcdoctor.report.width import columns, fitted, harmless, wrapped
 
-NARROWEST, WIDEST = 60, 140
+NARROWEST, WIDEST = 36, 140
 MARGIN = 10
 HANG = 3  # of a next step, under its words: "1. "
 COLOURS = {"critical": "31;1", "warning": "33", "unknown": "35", "ok": "32"}

@@ -4,9 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from hpcdoctor.model.finding import Verdict
+from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import NEARNESS, Place
-from hpcdoctor.report.document import CheckLine, EvidenceLine, FindingLine, NodeLine, Report
-from hpcdoctor.report.page import Page
+from hpcdoctor.report.document import (
+    CheckLine,
+    EvidenceLine,
+    FindingLine,
+    NodeLine,
+    Report,
+    stamp,
+)
+from hpcdoctor.report.page import MARGIN, Page
 from hpcdoctor.report.roots import Explained, alike, key_of, roots_of
 from hpcdoctor.report.when import clock, day_and_clock, for_how_long, since, until
 from hpcdoctor.report.width import fitted
@@ -25,6 +33,7 @@ SYMPTOMS_SHOWN = 5
 JOBS_SHOWN = 8
 SHOWN_IN_FULL = 30  # checks; more of them are counted, and named with --verbose
 NOT_PRESENT = "not present: "
+NOT_KNOWN = "when it began is not known without the daemon"
 SECOND = "needs a second reading"
 MORE = "--verbose names every check; `hpcdoctor explain NAME` says more of one in [brackets]"
 
@@ -36,17 +45,22 @@ def render(
     colour: bool = False,
     verbose: bool = False,
     ascii_only: bool = False,
+    first_look: tuple[Instant, Instant] | None = None,
 ) -> str:
-    """Return the whole text, newline at its end; `verbose` leaves out nothing."""
+    """Return the whole text, newline at its end; `verbose` leaves out nothing.
+
+    `first_look`: of somebody who looks again and again without a daemon, its begin and end.
+    """
     page = Page(width, colour=colour, ascii_only=ascii_only)
     roots, explained = roots_of(report)
     groups = alike(roots, explained)
+    first = [stamp(moment) for moment in first_look or ()]
     told = _head(page, report, groups)
     for group in groups:
         if not told:
             page.blank()
             page.titled(group[0].verdict, _titled(group[0]))
-        _problem(page, group, explained, report, verbose=verbose)
+        _problem(page, group, explained, report, first, verbose=verbose)
     if report.daemon is not None:
         page.blank()
         _node(page, report.daemon, report.time)
@@ -75,7 +89,8 @@ def _head(page: Page, report: Report, groups: list[list[FindingLine]]) -> bool:
 
     Return True where that line said of the only problem all that its own title would say.
     """
-    before = f"{fitted(page.safe(report.node), LONGEST_NAME)}: "
+    longest = min(LONGEST_NAME, (page.width - MARGIN) // 2)
+    before = f"{fitted(page.safe(report.node), longest)}: "
     text, after = _in_a_word(report), ""
     if groups:
         text = groups[0][0].summary
@@ -134,6 +149,7 @@ def _problem(
     group: list[FindingLine],
     explained: Explained,
     report: Report,
+    first: list[str],
     *,
     verbose: bool,
 ) -> None:
@@ -141,7 +157,7 @@ def _problem(
     finding, *others = group
     if finding.caused_by:  # by one that this report does not have
         page.item("caused by", finding.caused_by)
-    if words := _since(finding, report):
+    if words := _since(finding, report, first):
         page.item("seen" if report.source in FILES else "since", words)
     _jobs(page, group)
     _others(page, others, report, verbose=verbose)
@@ -209,14 +225,19 @@ def _symptoms(page: Page, symptoms: list[FindingLine], *, verbose: bool) -> None
         page.one_line("", f"and {len(hidden)} more: {names}")
 
 
-def _since(finding: FindingLine, report: Report) -> str:
-    """Say when it began, where that is known: a file has no clock, and one look no past."""
+def _since(finding: FindingLine, report: Report, first: list[str]) -> str:
+    """Say when it began, where that is known: a file has no clock, and one look no past.
+
+    What a log tells has its moment; what the `first` of several looks found began before it.
+    """
     times = f"{finding.count} times" if finding.count > 1 else ""
     if report.source in FILES:
         return times
     words = since(finding.since, report.time)
     if report.source == "probes" and for_how_long(finding.since, report.time) == "0 s":
-        words = "this look; when it began is not known without the daemon"
+        words = f"this look; {NOT_KNOWN}"
+    elif report.source == "probes" and first and first[0] <= finding.since <= first[1]:
+        words = f"the first look of this watch; {NOT_KNOWN}"
     if times and finding.last_seen and finding.last_seen != finding.since:
         times += f", the last at {clock(finding.last_seen, report.time)}"
     return f"{words}; {times}" if times else words

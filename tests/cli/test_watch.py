@@ -222,7 +222,7 @@ def wait_until(reached: Any) -> None:
 def test_without_a_daemon_it_says_so_and_looks_itself(site: Path) -> None:
     with Terminal(site, "--every", "1s") as terminal:
         terminal.wait_for(b"no daemon;")
-        terminal.wait_for(b"no daemon runs here, looking without it, every 1 s")
+        terminal.wait_for(b"no daemon runs here, every 1 s; q quits")
         terminal.press(b"q")
         assert terminal.end() == 0
 
@@ -242,3 +242,11 @@ def test_no_key_moves_past_either_end() -> None:
     assert moved(0, "end", 40, 23) == 17
     assert moved(9, "down", 5, 23) == 0, "the page became shorter"
     assert len(page(["x"], 0, 24, 80, "somebody")) == 24
+
+
+@pytest.mark.parametrize("columns", [12, 20, 40, 60, 80, 200])
+def test_the_last_line_is_whole_and_says_how_to_leave(columns: int) -> None:
+    last = page(["x"] * 400, 100, 24, columns, "no daemon runs here, every 5 s")[-1]
+    assert len(last) <= columns
+    assert "q quits" in last
+    assert columns < 40 or "lines 101-123 of 400" in last

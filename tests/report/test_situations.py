@@ -22,7 +22,7 @@ def test_it_reads_like_this(name: str, expect: Callable[[Path, str], None]) -> N
     expect(FOLDER / f"{name}.txt", page)
 
 
-@pytest.mark.parametrize("width", [60, 80, 132])
+@pytest.mark.parametrize("width", [40, 60, 80, 132])
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_it_stays_within_its_columns_and_moves_no_cursor(

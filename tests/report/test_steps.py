@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hpcdoctor.report.page import HANG, MARGIN, Page
 from hpcdoctor.model.steps import continued, is_command, taken_apart
+from hpcdoctor.report.page import HANG, MARGIN, Page
 from tests.conftest import CHECKOUT
 
 CHECKS = sorted((CHECKOUT / "checks").rglob("*.yaml"))

@@ -82,7 +82,7 @@ def test_no_text_breaks_out_of_the_page(text: str, width: int) -> None:
     whole = report(text, outcomes, [found], Verdict.UNKNOWN, NOW, source="probes")
     page = render(whole, width=width)
     assert all(char.isprintable() for char in page.replace("\n", ""))
-    assert max(columns(line) for line in page.split("\n")) <= max(60, min(140, width))
+    assert max(columns(line) for line in page.split("\n")) <= max(36, min(140, width))
 
 
 def test_many_events_show_the_first_the_latest_and_how_many_more() -> None:
@@ -114,6 +114,19 @@ def test_a_log_is_told_by_its_own_clock_and_not_by_the_readers() -> None:
 def test_one_look_does_not_pretend_to_know_since_when() -> None:
     text = one({"since": NOW}, "probes")
     assert "since     this look; when it began is not known without the daemon\n" in text
+
+
+def test_what_was_there_when_somebody_began_to_watch_is_of_an_unknown_age() -> None:
+    before = finding("old", since=EARLIER)
+    later = finding("new", since=EARLIER.plus(5))
+    logged = finding("logged", since=EARLIER.plus(-60))
+    names = ("old", "new", "logged")
+    outcomes = [Outcome(name, Verdict.CRITICAL, subjects=1) for name in names]
+    whole = report("n", outcomes, [before, later, logged], Verdict.CRITICAL, NOW, source="probes")
+    text = " ".join(render(whole, first_look=(EARLIER.plus(-9), EARLIER)).split())
+    assert text.count("since the first look of this watch; when it began is not known") == 1
+    assert "since 07:59:05, 55 s" in text
+    assert "since 07:58:00, 2 min" in text
 
 
 def test_a_check_that_needs_two_looks_says_how_to_get_them() -> None:
