@@ -110,7 +110,7 @@ def _about(
     about = _named(name, definitions, settings)
     if not about and (said := reason(name, definitions)) is not None:
         about.append(said)
-    if not about and " " in name and name not in definitions.broken:
+    if not about and name not in definitions.broken:
         from hpcdoctor.cli.explain_line import explain_line
 
         about += explain_line(name, configuration, definitions, settings)

@@ -88,6 +88,15 @@ def test_a_line_that_means_nothing_says_so_and_ends_as_an_unknown_name_does(
     assert "makes nothing of this line" in capsys.readouterr().err
 
 
+def test_a_line_of_the_log_may_have_no_blank_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/slurm/uid_1000/job_4711,pid=9,uid=1000"
+    text = explained(capsys, tmp_path, line)
+    assert text.startswith("kernel message oom_job\n")
+    assert "scontrol show job 4711" in text
+
+
 @pytest.mark.parametrize("number", ["79", "94", "999", "079"])
 def test_a_number_alone_is_taken_as_an_xid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
