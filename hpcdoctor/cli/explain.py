@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> int:
         "one that hpcdoctor has printed: what it means, what follows from it, and which file each "
         "key comes from. Exit code: 0, or 64 where nothing is known of the name or the line.",
     )
-    parser.add_argument("name", nargs="+", help="one thing in any number of words; several names")
+    parser.add_argument(
+        "name", nargs="+", help="one thing, in as many words as it has; or several names"
+    )
     parser.add_argument("--json", action="store_true", help="for scripts; hpcdoctor.explain/1")
     options = parser.parse_args(arguments)
     names = [" ".join(name.split()) for name in options.name]
