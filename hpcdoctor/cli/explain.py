@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from hpcdoctor.cli.explain_next import follows, next_of, runbook_at
-from hpcdoctor.cli.explain_pasted import bare, evidence_in, names_in, sentence_in
+from hpcdoctor.cli.explain_pasted import bare, evidence_in, names_in, sentence_in, told_by
 from hpcdoctor.cli.explain_text import Entry, text
 from hpcdoctor.cli.explain_word import known_words, reason, words
 from hpcdoctor.cli.parser import USAGE, make_parser
@@ -174,6 +174,8 @@ def _how_to_ask(kind: str) -> Entry:
 def _pasted(line: str, definitions: Definitions, settings: Settings) -> list[Entry]:
     """Explain the checks that a line of a report, or of a user's program, is about."""
     checks = names_in(line, definitions.checks)
+    if not checks:
+        checks = told_by(line, {n: check.value.summary for n, check in definitions.checks.items()})
     about: list[Entry] = []
     if not checks and (said := sentence_in(line)) is not None and said[1] in definitions.checks:
         checks = [said[1]]

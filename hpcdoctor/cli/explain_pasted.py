@@ -1,7 +1,9 @@
 """Which checks is a pasted line about that hpcdoctor, or a program of a user, has printed?"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from hpcdoctor.model.shell_words import PLACE
 
 # "n017: CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining", or a row of a page with its label.
 OF_A_REPORT = re.compile(
@@ -10,6 +12,7 @@ OF_A_REPORT = re.compile(
 )
 IN_BRACKETS = re.compile(r"\[([a-z0-9][a-z0-9-]*)\]")
 NAMED = re.compile(r"(?<![\w/.-])[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?![\w/.-])")
+LEAST_OWN = 15  # characters of a summary that are not values
 AROUND = "[](){}<>`'\",;:."
 # The label and the clock that a page puts before a line of the kernel log.
 BEFORE_EVIDENCE = re.compile(r"(?:evidence\s+)?(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\s+")
@@ -29,6 +32,20 @@ def names_in(line: str, known: Iterable[str]) -> list[str]:
     if not found and OF_A_REPORT.match(line):
         found = [name for name in NAMED.findall(line) if name in every]
     return list(dict.fromkeys(found))
+
+
+def told_by(line: str, summaries: Mapping[str, str]) -> list[str]:
+    """Return the checks whose summary the line is, as a mail or a message has it without a name."""
+    said = OF_A_REPORT.sub("", line, count=1).lstrip(" :")
+    return [name for name, summary in summaries.items() if _form(summary).fullmatch(said)]
+
+
+def _form(summary: str) -> re.Pattern[str]:
+    """A summary that is nearly all values has too little of its own to be known by."""
+    pieces = PLACE.split(" ".join(summary.split()))
+    if sum(map(len, pieces[::2])) < LEAST_OWN:
+        return re.compile("(?!)")
+    return re.compile(".{1,200}?".join(map(re.escape, pieces[::2])))
 
 
 def bare(word: str) -> str:

@@ -135,6 +135,8 @@ def test_the_xid_that_names_the_action_does_not_point_at_itself(
         "CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining",
         "n017: CRITICAL: gpu-lost GPU3 (Xid79 off bus); node draining",
         "UNKNOWN: could not measure gpu-lost",
+        "GPU3 at 0000:3b:00 has fallen off the bus",
+        "CRITICAL: GPU3 at 0000:3b:00 has fallen off the bus",
         "[gpu-lost]",
         "gpu-lost,",
         "`gpu-lost`",
