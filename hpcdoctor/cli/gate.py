@@ -7,10 +7,15 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
+
+from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.definitions.loader import load_settings
 from hpcdoctor.model import gate
-from hpcdoctor.model.gate import Answer, Reading
+from hpcdoctor.model.gate import Answer, Gate, Reading
+from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.text import visible
 from hpcdoctor.probes.host import Host
 
 CODES = {Answer.OPEN: 0, Answer.CLOSED: 1, Answer.UNKNOWN: 3}
@@ -42,7 +47,10 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(_document(reading, path)))
     else:
-        sys.stdout.write(_text(reading, path, Host.this_machine()))
+        text = _text(reading, path, Host.this_machine())
+        if options.file is None and reading.answer is Answer.OPEN:
+            text = _with_what_it_leaves_open(text, options.config)
+        sys.stdout.write(text)
     return CODES[reading.answer]
 
 
@@ -77,10 +85,54 @@ def _document(reading: Reading, path: Path) -> dict[str, object]:
     }
 
 
+class Standing(msgspec.Struct):
+    """What is needed of the daemon's answer to `status`."""
+
+    state: str
+    verdict: str
+    because: str
+    would: str
+    mode: str
+    held_by: str | None = None
+    quarantine: str | None = None
+
+
+def _with_what_it_leaves_open(text: str, configuration: Path) -> str:
+    """Add, below the first line, that an open gate is not a sound node; the daemon knows."""
+    question = {"type": "status", "json": True}
+    try:
+        socket = str(load_settings(configuration).control_socket)
+        code, answer = ask(socket, msgspec.json.encode(question))
+        found = msgspec.json.decode(answer, type=Standing) if code == 0 else None
+    except (NoDaemon, SilentDaemon, msgspec.DecodeError):
+        return text  # `written` tells how old the line is
+    but = open_although(found) if found else ""
+    first, newline, rest = text.partition("\n")
+    return f"{first}{newline}          {but}{newline}{rest}" if but else text
+
+
+def open_although(standing: Standing) -> str:
+    """Say what is known against this node although jobs start on it; "" where nothing is."""
+    because = visible(standing.because)
+    if standing.state == "waiting" and standing.held_by:
+        return f"a rule wants the node drained, and nothing is done: {because}"
+    if standing.state == "waiting":
+        return f"but the node waits to be drained, and jobs start until it is: {because}"
+    if standing.held_by and standing.quarantine:
+        return f"what stands at the scheduler is left as it is: {visible(standing.quarantine)}"
+    if standing.verdict != "critical":
+        return ""
+    if standing.mode != "act" and standing.would.startswith("rule "):
+        return f"but the node is critical; mode is {standing.mode}: {visible(standing.would)}"
+    return (
+        "but the node is critical, and no rule drains it for that now: `hpcdoctor check` says why"
+    )
+
+
 def _text(reading: Reading, path: Path, host: Host) -> str:
     said = reading.gate
     lines = {
-        Answer.OPEN: ["open: jobs may start here"],
+        Answer.OPEN: [f"open: jobs may start here{'; ' if reading.why else ''}{reading.why}"],
         Answer.CLOSED: [
             f"closed: {reading.why}",
             "          jobs do not start here until `hpcdoctor release --quarantine --why ...`",
@@ -92,11 +144,17 @@ def _text(reading: Reading, path: Path, host: Host) -> str:
     }[reading.answer]
     lines.append(f"file      {path}")
     if said is not None:
-        age = max(0, int(host.clock().boottime) - said.at_seconds)
         beat = said.heartbeat_seconds
         lines.append(
-            f"written   {age} s ago by process {said.process}, every {beat} s; "
+            f"written   {_when(said, host.clock())} by process {said.process}, every {beat} s; "
             f"after {gate.MISSED_BEATS * beat} s it counts no more"
         )
         lines.append(f"authority {said.authority}")
     return "\n".join(lines) + "\n"
+
+
+def _when(said: Gate, now: Instant) -> str:
+    age = int(now.boottime) - said.at_seconds
+    if said.boot_id != now.boot_id:
+        return "before this start of the machine"
+    return f"{-age} s in the future" if age < -1 else f"{max(0, age)} s ago"

@@ -1,8 +1,9 @@
 """Who keeps the gate's file? The daemon, at each change and at each heartbeat.
 
-Closed only for a quarantine in force in act mode. The file lies in memory (/run), so writing it
-cannot wait for a disk; and it is renewed only while the pipeline makes its turns: a doctor that is
-stuck must not go on saying that all is well.
+Closed only for a quarantine in force in act mode that nobody holds: a hold leaves the node to a
+person, and a gate that turns jobs away would drain it behind their back. The file lies in memory
+(/run), so writing it cannot wait for a disk; and it is renewed only while the pipeline makes its
+turns: a doctor that is stuck must not go on saying that all is well.
 """
 
 import os
@@ -12,7 +13,7 @@ import structlog
 
 from hpcdoctor.definitions.settings import Authority
 from hpcdoctor.model.decision import Mode
-from hpcdoctor.model.gate import FILE, HEARTBEAT_SECONDS, Answer, Gate
+from hpcdoctor.model.gate import FILE, HEARTBEAT_SECONDS, Answer, Gate, in_grammar
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Node
 
@@ -21,8 +22,12 @@ log = structlog.get_logger()
 
 def gate_of(node: Node, mode: Mode, authority: Authority, now: Instant, process: int) -> Gate:
     """Return what the file has to say of this node."""
-    quarantine = node.quarantine
-    closed = quarantine is not None and mode is Mode.ACT
+    quarantine, hold = node.quarantine, node.hold
+    closed, reason = False, ""
+    if hold is not None:
+        reason = in_grammar(f"held by {hold.who}: the gate stays open")
+    elif quarantine is not None and mode is Mode.ACT:
+        closed, reason = True, quarantine.reason
     return Gate(
         answer=Answer.CLOSED if closed else Answer.OPEN,
         boot_id=now.boot_id,
@@ -30,7 +35,7 @@ def gate_of(node: Node, mode: Mode, authority: Authority, now: Instant, process:
         heartbeat_seconds=HEARTBEAT_SECONDS,
         process=process,
         authority=authority.value,
-        reason=quarantine.reason if quarantine is not None and closed else "",
+        reason=reason,
     )
 
 

@@ -17,6 +17,7 @@ from hpcdoctor.model.quantity import format_duration
 FILE = "gate"
 HEARTBEAT_SECONDS = 30
 MISSED_BEATS = 3  # after so many the line is no answer any more
+LONGEST_HEARTBEAT_SECONDS = 300  # a line that promises less often is nobody's of ours
 LONGEST_REASON = 199
 
 NUMBER = r"(?:0|[1-9][0-9]{0,9})"
@@ -25,6 +26,7 @@ LINE = re.compile(
     rf"(?P<at>{NUMBER}) +(?P<beat>{NUMBER}) +(?P<pid>{NUMBER}) +"
     r"(?P<authority>node|fleet|consumer)(?: +(?P<reason>[ !#-&(-~]*))?\n",
 )
+NOT_IN_REASON = re.compile(r"[^ !#-&(-~]")
 CLOSED_REASON = re.compile(r"hd:[a-z0-9]{4}\.[0-9]{1,2} +[^ ].*")
 
 
@@ -43,7 +45,8 @@ class Gate(msgspec.Struct, frozen=True):
     heartbeat_seconds: int
     process: int
     authority: str
-    reason: str = ""  # the line at the scheduler, mark first; "" where it is open
+    # Closed: the line at the scheduler, mark first. Open: who holds the node, or "".
+    reason: str = ""
 
     def line(self) -> str:
         return (
@@ -60,6 +63,11 @@ class Reading(msgspec.Struct, frozen=True):
     gate: Gate | None = None
 
 
+def in_grammar(words: str) -> str:
+    """Return the words as a reason may have them: printable ASCII without quotes, and short."""
+    return NOT_IN_REASON.sub("?", words)[:LONGEST_REASON]
+
+
 def parse(text: str) -> Gate | None:
     """Return what the first line says, or None where it is not in the grammar.
 
@@ -73,6 +81,8 @@ def parse(text: str) -> Gate | None:
     if len(reason) > LONGEST_REASON:
         return None
     if answer is Answer.CLOSED and CLOSED_REASON.fullmatch(reason) is None:
+        return None
+    if not 1 <= int(found["beat"]) <= LONGEST_HEARTBEAT_SECONDS:
         return None
     return Gate(
         answer=answer,
@@ -88,8 +98,10 @@ def parse(text: str) -> Gate | None:
 def judge(gate: Gate, boot_id: str, now_seconds: int, *, alive: bool) -> Reading:
     """Return what the line is worth now; `alive`: the daemon that wrote it is still there."""
     age = now_seconds - gate.at_seconds
-    if gate.boot_id != boot_id or age < -1:
+    if gate.boot_id != boot_id:
         return Reading(Answer.UNKNOWN, "stale: it is from before the machine was started", gate)
+    if age < -1:
+        return Reading(Answer.UNKNOWN, f"broken: it is dated {-age} s in the future", gate)
     if age <= MISSED_BEATS * gate.heartbeat_seconds:
         return Reading(gate.answer, gate.reason, gate)
     how_long = format_duration(age + 0.4)  # half a minute counts as one, as in the shell's sum

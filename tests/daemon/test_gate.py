@@ -10,7 +10,7 @@ from hpcdoctor.model import gate
 from hpcdoctor.model.decision import Mode
 from hpcdoctor.model.gate import Answer, Gate
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.model.node import Node, Quarantine, State
+from hpcdoctor.model.node import Hold, Node, Quarantine, State
 
 NOW = Instant("boot", 1000.5, 2000.0)
 WELL = Node(name="n1", state=State.HEALTHY, since=NOW)
@@ -27,6 +27,16 @@ def test_only_a_quarantine_in_force_in_act_mode_closes_it() -> None:
     assert said(OUT, Mode.SHADOW).answer is Answer.OPEN
     assert said(WELL).answer is Answer.OPEN
     assert said(structs.replace(WELL, state=State.WAITING)).answer is Answer.OPEN
+
+
+def test_under_a_hold_it_is_open_and_says_who_holds_the_node() -> None:
+    held = structs.replace(OUT, hold=Hold(who="ann", why="memtest", since=NOW))
+    assert (said(held).answer, said(held).reason) == (
+        Answer.OPEN,
+        "held by ann: the gate stays open",
+    )
+    odd = structs.replace(held, hold=Hold(who='a"b\n\u00e9' * 90, why="", since=NOW))
+    assert gate.parse(said(odd).line()) == said(odd)
 
 
 def test_what_is_written_is_read_back_whole_and_by_everybody(tmp_path: Path) -> None:

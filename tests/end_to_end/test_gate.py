@@ -168,6 +168,25 @@ def test_behind_a_closed_gate_no_job_starts_and_the_node_gets_our_reason(
     cluster.wait_for_job(cluster.submit("true", node="n1"), "COMPLETED")
 
 
+def test_a_held_node_is_left_to_the_person_who_holds_it(
+    doctor: Doctor, cluster: SlurmCluster, prolog: Prolog
+) -> None:
+    prolog.be_the_gate(doctor)
+    reason = quarantined(doctor, cluster)
+    assert doctor.hpcdoctor("hold", "--why", "memtest", "--until", "3d").returncode == 0
+    wait_for("the gate to open", lambda: gate_of(doctor).startswith("open"))
+    first, second, *_ = gate_of(doctor).splitlines()
+    assert first.endswith(": the gate stays open")
+    assert second.strip() == f"what stands at the scheduler is left as it is: {reason}"
+    job = behind_its_back(doctor, cluster)
+    cluster.wait_for_job(job, "COMPLETED")
+    assert cluster.node("n1").state == "idle"
+    assert prolog.said == ""
+    with_hands_free(doctor)
+    doctor.wait_for_state("probation", "waiting", seconds=90)
+    assert cluster.node("n1").state == "idle"
+
+
 def test_where_the_gate_could_not_drain_slurms_own_reason_is_replaced_by_ours(
     doctor: Doctor, cluster: SlurmCluster, prolog: Prolog
 ) -> None:
