@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from hpcdoctor.model.finding import RANK, Cause, Finding, Outcome, Verdict
+from hpcdoctor.model.grant import Kind, request_id
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import AffectedJob, JobHere
 from hpcdoctor.model.node import Node
@@ -81,6 +82,8 @@ class NodeLine(_Document, frozen=True, kw_only=True):
     incident: str | None = None
     quarantine: str | None = None  # the reason line at the scheduler
     quarantine_since: str | None = None
+    # Who drains for it: null where it is only published, and others see to it.
+    quarantine_by: Literal["node", "fleet"] | None = None
     hold: str | None = None
     probation_until: str | None = None
     would_have_drained_total: int = 0
@@ -174,6 +177,7 @@ def node_line(
         incident=node.incident.id if node.incident else None,
         quarantine=quarantine.reason if quarantine else None,
         quarantine_since=stamp(quarantine.since) if quarantine else None,
+        quarantine_by=_drained_by(node, authority) if quarantine else None,
         hold=f"{hold.who}: {hold.why}{until}" if hold else None,
         probation_until=stamp(node.probation_until) if node.probation_until else None,
         would_have_drained_total=node.would_have_drained,
@@ -194,6 +198,16 @@ def node_line(
             for repair in node.repairs[-REPAIRS_TOLD:]
         ],
     )
+
+
+def _drained_by(node: Node, authority: str) -> Literal["node", "fleet"] | None:
+    """Tell who drains for the claim; under `fleet` the controller, once it has said so."""
+    incident = node.incident
+    if authority == "node" or incident is None:
+        return "node" if authority == "node" else None
+    wanted = request_id(incident.id, incident.epoch, Kind.DRAIN)
+    granted = any(made.id == wanted and made.granted_until for made in node.requests)
+    return "fleet" if authority == "fleet" and granted else None
 
 
 def summary_only(whole: Report) -> Report:

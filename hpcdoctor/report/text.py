@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import NEARNESS, Place
+from hpcdoctor.model.node import State
 from hpcdoctor.report.document import (
     CheckLine,
     EvidenceLine,
@@ -282,7 +283,7 @@ def _in_use(report: Report) -> bool:
 def _node(page: Page, node: NodeLine, now: str) -> None:
     """What hpcdoctor makes of it: where the node stands, what was done, and what comes then."""
     words = f"{_words(node.state)} since {since(node.since, now)}"
-    if node.probation_until:
+    if node.probation_until and node.state == State.PROBATION:  # later states keep the date
         words += f", until {clock(node.probation_until, now)}"
     because = _because(node)
     page.item("node", f"{words}: {because}" if because else words)
@@ -292,7 +293,7 @@ def _node(page: Page, node: NodeLine, now: str) -> None:
     label = "did"
     if node.quarantine:
         when = since(node.quarantine_since or now, now)
-        page.item(label, f"drained the node at {when} ago: {node.quarantine}", hang=2)
+        page.item(label, f"{_claimed(node)} at {when} ago: {node.quarantine}", hang=2)
         label = ""
     for repair in node.repairs:
         if not repair.result:
@@ -314,13 +315,25 @@ def _node(page: Page, node: NodeLine, now: str) -> None:
         page.item("notice", notice, hang=2)
 
 
+def _claimed(node: NodeLine) -> str:
+    """Say what was done for the quarantine, by whom: only `authority: node` drains by itself."""
+    match node.quarantine_by:
+        case "node":
+            return "drained the node"
+        case "fleet":
+            return "had the fleet drain the node"
+        case _:
+            return "published a quarantine"
+
+
 def _because(node: NodeLine) -> str:
     """Return the reason of the state, less what another line of the page tells in full."""
     if node.would and node.because.startswith("mode is shadow"):
         return ""
     if node.held_by and node.because == f"held by {node.held_by}: {node.held_why}":
         return "it is held"
-    return node.because.replace(f"drained as {node.quarantine}; ", "")
+    because = node.because.removeprefix(f"drained as {node.quarantine}; ")
+    return because.replace(f"published as {node.quarantine}; ", "published; ")
 
 
 def _shadow(node: NodeLine) -> str:

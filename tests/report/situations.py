@@ -10,6 +10,7 @@ import msgspec
 
 from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.finding import Cause, Evidence, Finding, Outcome, Verdict, worst
+from hpcdoctor.model.grant import Kind, Request
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import AffectedJob, JobHere, Place
 from hpcdoctor.model.node import Hold, Incident, Node, Quarantine, Repair, State
@@ -160,6 +161,10 @@ def at(state: State, since: Instant, because: str, **more: Any) -> Node:
 
 
 HEALTHY = at(State.HEALTHY, NOW.plus(-9 * 86400), "nothing is known to be wrong")
+GRANTED = Request(
+    f"{INCIDENT.id}.{INCIDENT.epoch}.drain", Kind.DRAIN, INCIDENT.id, INCIDENT.epoch, BUS,
+    answered=BUS.plus(1), granted_until=BUS.plus(600),
+)  # fmt: skip
 DRAINED: dict[str, Any] = {"incident": INCIDENT, "quarantine": CLAIM}
 
 
@@ -239,6 +244,21 @@ def situations() -> dict[str, Report]:
         "draining-with-symptoms": made(
             GPU_LOST, *SYMPTOMS, DIMM, state=draining, jobs=[4711, 4712],
             coming="when no job runs here: reboot-node",
+        ),
+        "draining-for-a-consumer": made(
+            GPU_LOST, authority="consumer", coming="when no job runs here: handed over",
+            state=at(
+                State.DRAINING, BUS.plus(1),
+                f"published as {REASON}; whoever reads it drains",
+                probation_until=NOW.plus(22 * 3600), **DRAINED,
+            ),
+        ),
+        "drained-by-the-fleet": made(
+            GPU_LOST, authority="fleet", coming="gpu-reset",
+            state=at(
+                State.DRAINED, NOW.plus(-60), "drained, and no job runs here",
+                requests=[GRANTED], **DRAINED,
+            ),
         ),
         "drained": made(
             GPU_LOST, state=at(State.DRAINED, NOW.plus(-60), "drained, and no job runs here",
