@@ -35,7 +35,7 @@ RUNNABLE := $(VENV)/runnable$(PLACE)
 DEVELOPABLE := $(VENV)/developable$(PLACE)
 
 TEST_PACKAGES := faketime fuse3 gcc iproute2 libc6-dev libcap2-bin libudev1 mosquitto \
-	mosquitto-clients munge openssl prometheus slurm-client slurm-wlm-basic-plugins \
+	mosquitto-clients munge openssl prometheus python3-paho-mqtt slurm-client slurm-wlm-basic-plugins \
 	slurm-wlm-jwt-plugin slurmctld slurmd strace systemd util-linux
 BENCH_PACKAGES := prometheus-node-exporter
 

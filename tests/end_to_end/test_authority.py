@@ -116,6 +116,7 @@ def test_the_consumer_of_docs_drains_what_is_published_and_resumes_what_is_relea
         program.write_text(text)
         with (tmp_path / "said").open("w") as said:
             arguments = ["--host", broker.host, "--port", str(broker.port), "--cluster", "lab"]
+            arguments += ["--memory", str(tmp_path / "drained.json")]
             consumer = subprocess.Popen(
                 [sys.executable, str(program), *arguments],
                 stdout=said,
@@ -127,6 +128,7 @@ def test_the_consumer_of_docs_drains_what_is_published_and_resumes_what_is_relea
             node.wait_for_state("draining", "drained", "handed_over")
             wait_for("the gate", lambda: node.hpcdoctor("gate").stdout.startswith("closed"))
             reason = node.status["quarantine"]
+            assert "published a quarantine at" in node.hpcdoctor("status").stdout
             wait_for("the drain", lambda: cluster.node("n1").reason == reason, 30)
             node.wait_for_state("drained", "handed_over", seconds=90)
             assert node.hpcdoctor("release", "--quarantine", "--why", "reseated").returncode == 0
