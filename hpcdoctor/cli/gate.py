@@ -5,11 +5,12 @@ The same answer as `hpcdoctor-gate` gives to Slurm's Prolog, for people, with it
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import msgspec
 
-from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask
+from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask, terminal_width
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.definitions.loader import load_settings
 from hpcdoctor.model import gate
@@ -20,6 +21,7 @@ from hpcdoctor.probes.host import Host
 
 CODES = {Answer.OPEN: 0, Answer.CLOSED: 1, Answer.UNKNOWN: 3}
 LONGEST_FILE = 1024
+MARGIN = " " * 10
 
 
 def main(arguments: list[str]) -> int:
@@ -108,7 +110,8 @@ def _with_what_it_leaves_open(text: str, configuration: Path) -> str:
         return text  # `written` tells how old the line is
     but = open_although(found) if found else ""
     first, newline, rest = text.partition("\n")
-    return f"{first}{newline}          {but}{newline}{rest}" if but else text
+    lines = textwrap.wrap(but, max(40, terminal_width()) - len(MARGIN), break_on_hyphens=False)
+    return first + newline + "".join(f"{MARGIN}{line}\n" for line in lines) + rest
 
 
 def open_although(standing: Standing) -> str:

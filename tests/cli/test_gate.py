@@ -1,7 +1,10 @@
 """`hpcdoctor gate`: does each line of its answer agree with the others?"""
 
+import socket
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hpcdoctor.cli import gate as command
@@ -74,3 +77,36 @@ def test_an_open_gate_is_not_a_sound_node(standing: Standing, words: str) -> Non
     said = open_although(standing)
     assert words in said
     assert bool(said) == bool(words)
+
+
+def test_a_long_reason_is_broken_at_the_width_of_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "hpcdoctor.yaml"
+    control = tmp_path / "control.sock"
+    settings.write_text(f"run_directory: {tmp_path}\n")
+    (tmp_path / "gate").write_text(
+        Gate(Answer.OPEN, NOW.boot_id, int(NOW.boottime), 30, 4711, "node").line()
+    )
+    answer = msgspec.json.encode(Standing("waiting", "critical", "why " * 60, "", "act"))
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(control))
+        daemon.listen(1)
+        voice = threading.Thread(target=answer_one, args=(daemon, b"0\n" + answer))
+        voice.start()
+        assert command.main(["--config", str(tmp_path)]) == 0
+        voice.join(10)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "open: jobs may start here"
+    assert lines[1].startswith("          but the node waits to be drained")
+    more = [line for line in lines[1:] if line.startswith("          ")]
+    assert lines[len(more) + 1].startswith("file ")
+    assert len(more) > 1
+    assert all(len(line) <= 80 for line in more)
+
+
+def answer_one(daemon: socket.socket, answer: bytes) -> None:
+    connection, _ = daemon.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(answer)

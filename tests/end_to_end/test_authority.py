@@ -74,7 +74,9 @@ def test_the_fleet_is_asked_drains_and_resumes_and_the_node_touches_nothing(
         assert status["quarantine"] is None
         wait_for("what the fleet says", lambda: "1 of 1 nodes is out" in node.status["because"], 30)
         assert cluster.node("n1").state == "idle"
-        assert node.hpcdoctor("gate").stdout.startswith("open")
+        said = " ".join(node.hpcdoctor("gate").stdout.split())
+        but = "but the node waits to be drained, and jobs start until it is: "
+        assert said.startswith(f"open: jobs may start here {but}")
         # A grant that nobody has asked for, or for another kind, starts nothing.
         base = fleet.requests[0]["base"]
         fleet.tell(base, request="zzzz.1.drain", granted=True)
@@ -86,6 +88,7 @@ def test_the_fleet_is_asked_drains_and_resumes_and_the_node_touches_nothing(
         node.wait_for_state("drained", "handed_over")
         seen = cluster.node("n1")
         assert seen.reason == node.status["quarantine"] == fleet.requests[0]["reason"]
+        assert "had the fleet drain the node" in node.hpcdoctor("status").stdout
         wait_for("the gate", lambda: node.hpcdoctor("gate").stdout.startswith("closed"))
         assert node.hpcdoctor("release", "--quarantine", "--why", "reseated").returncode == 0
         node.wait_for_state("probation", seconds=90)
