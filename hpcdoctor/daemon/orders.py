@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 LONGEST_REASON = 300
 REFUSED = 1
+NOT_STORED = 74  # sysexits: EX_IOERR
 
 
 class Orders:
@@ -55,10 +56,11 @@ class Orders:
         now = self._pipeline.clock()
         until = now.plus(order.until_seconds) if order.until_seconds else None
         held = HoldOrdered(who=caller.name, why=_said(order.why), until=until)
-        await self._carry_out([held], caller)
+        unwritten = await self._carry_out([held], caller)
         ends = f"until {stamp(until)}" if until else "until `hpcdoctor release --hold`"
         hint = "" if until else "; a hold with an end is not forgotten: --until 3d"
-        return Answer(f"held by {caller.name} {ends}: it is watched and not touched{hint}\n")
+        text = f"held by {caller.name} {ends}: it is watched and not touched{hint}"
+        return _answer(text, unwritten)
 
     async def _release(self, order: Release, caller: Caller) -> Answer:
         node = self._pipeline.node
@@ -76,9 +78,9 @@ class Orders:
         why = _said(order.why)
         inputs: list[Input] = [HoldLifted(who=caller.name, why=why)] if hold else []
         inputs += [Released(who=caller.name, why=why)] if quarantine else []
-        await self._carry_out(inputs, caller)
+        unwritten = await self._carry_out(inputs, caller)
         what = "the hold is lifted" if hold else "released; open findings are acknowledged"
-        return Answer(f"{what}. {self._standing()}\n")
+        return _answer(f"{what}. {self._standing()}", unwritten)
 
     async def _repair(self, order: Repair, caller: Caller) -> Answer:
         known = self._pipeline.knowledge.remediations
@@ -93,8 +95,8 @@ class Orders:
             return Answer(f"hpcdoctor: {name} is not carried out: {reason}\n", REFUSED)
         subject = order.subject or (node.incident.decision.subject if node.incident else {})
         ordered = RepairOrdered(caller.name, _said(order.why), name, subject)
-        await self._carry_out([ordered], caller)
-        return Answer(f"{self._standing()}\n")
+        unwritten = await self._carry_out([ordered], caller)
+        return _answer(self._standing(), unwritten)
 
     async def _stand_down(self, order: StandDown, caller: Caller) -> Answer:
         """Touch nothing from now on; what we have drained goes back, or to a person."""
@@ -104,19 +106,32 @@ class Orders:
         if node.quarantine is not None or node.incident is not None:
             give = Released if order.release else HandedOver
             inputs.append(give(who=caller.name, why=why))
-        await self._carry_out(inputs, caller)
-        return Answer(
-            f"hpcdoctor touches nothing here until `hpcdoctor release --hold`. {self._standing()}\n"
-        )
+        unwritten = await self._carry_out(inputs, caller)
+        text = "hpcdoctor touches nothing here until `hpcdoctor release --hold`"
+        return _answer(f"{text}. {self._standing()}", unwritten)
 
     def _standing(self) -> str:
         node, now = self._pipeline.node, self._pipeline.clock()
         ahead = coming(node, now, self._pipeline.context())
         return f"{node.state.value}: {node.because}; next: {ahead}"
 
-    async def _carry_out(self, inputs: list[Input], caller: Caller) -> None:
-        log.info("order", orders=[type(i).__name__ for i in inputs], who=caller.name)
-        await self._pipeline.ask(lambda: inputs)
+    async def _carry_out(self, inputs: list[Input], caller: Caller) -> str:
+        """Return why it could not be written; "" where it was."""
+        orders = [type(i).__name__ for i in inputs]
+        log.info("order", orders=orders, who=caller.name)
+        if unwritten := await self._pipeline.ask(lambda: inputs):
+            log.warning("order.not-stored", orders=orders, who=caller.name, reason=unwritten)
+        return unwritten
+
+
+def _answer(text: str, unwritten: str) -> Answer:
+    if not unwritten:
+        return Answer(f"{text}\n")
+    return Answer(
+        f"{text}\nhpcdoctor: not stored: {unwritten}; it holds until the daemon ends. Once it can "
+        "be written it is, by itself: `hpcdoctor status` shows a notice until then\n",
+        NOT_STORED,
+    )
 
 
 def _said(text: str) -> str:

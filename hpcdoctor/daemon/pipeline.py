@@ -65,7 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     """Something to be done in the pipeline's own turn; `done` hears when it is committed."""
 
     work: Callable[[], list[Input]]
-    done: "asyncio.Future[None]"
+    done: "asyncio.Future[str]"  # why it could not be written; "" where it was
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class Pipeline:
                     done.set_exception(error)
                 else:
                     if not done.cancelled():
-                        done.set_result(None)
+                        done.set_result(self.trouble)
             case list():
                 await self._turn(item, [])
             case Words(told=told):
@@ -167,11 +167,15 @@ class Pipeline:
                 await self._turn([], [item])
         self.progress += 1
 
-    async def ask(self, work: Callable[[], list[Input]]) -> None:
-        """Have a person's order carried out in turn; raise ValueError as `work` does."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def ask(self, work: Callable[[], list[Input]]) -> str:
+        """Have a person's order carried out in turn; raise ValueError as `work` does.
+
+        Return why it could not be written, "" where it was: unwritten, it is in force until the
+        daemon ends, and is written by itself as soon as that can be.
+        """
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         await self.queue.put(Job(work, done))
-        await done
+        return await done
 
     def adopt(self, knowledge: Knowledge) -> None:
         """Go on with another configuration, and with everything that was known."""

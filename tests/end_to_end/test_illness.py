@@ -20,6 +20,7 @@ from tests.doubles.waiting import wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("as_root")]
 
+NOT_STORED = 74
 SETTINGS: dict[str, Any] = {"node": "n1", "mode": "act", "tick": "1s"}
 
 
@@ -110,12 +111,19 @@ def test_a_full_disk_is_called_by_its_name_and_over_when_there_is_room(installed
                     except OSError:
                         break
             # What makes it write: an order by a person, whatever becomes of it.
-            doctor.hpcdoctor("hold", "--why", "a test", "--until", "1h")
+            held = doctor.hpcdoctor("hold", "--why", "a test", "--until", "1h")
+            assert held.returncode == NOT_STORED
+            assert "not stored: nothing can be written" in held.stderr
+            assert "it holds until the daemon ends" in held.stderr
             said = wait_for("the notice", lambda: notice(doctor, "disk-full"), 90)
             assert "Make room on it" in said
             assert doctor.status["quarantine"] is None
             filler.unlink()
             wait_for("it to be over", lambda: not notice(doctor, "disk-full"), 90)
+            doctor.kill("daemon")
+            doctor.end()
+            doctor.start()
+            assert doctor.status["held_by"], "what could be written in the end outlives a kill"
             doctor.stop()
     finally:
         subprocess.run(["umount", "-l", state], check=True)
