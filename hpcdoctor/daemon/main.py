@@ -25,8 +25,10 @@ from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline, Words
 from hpcdoctor.daemon.readings import Readings, Schedule
 from hpcdoctor.daemon.record import Recorder
+from hpcdoctor.daemon.scheduler_watch import SchedulerWatch
 from hpcdoctor.daemon.selfwatch import SelfWatch
 from hpcdoctor.daemon.store import Store
+from hpcdoctor.definitions.restart import need_restart
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.topics import Topics
 from hpcdoctor.knowledge import Knowledge, WrongConfiguration
@@ -67,7 +69,7 @@ class Daemon:
 
     def __init__(self, known: Knowledge, *, accept_user_kernel_log: bool) -> None:
         self.known = known
-        settings = known.settings
+        self.started_with = settings = known.settings
         self.name = settings.node or socket.gethostname().partition(".")[0]
         self.clock: Callable[[], Instant] = Host.this_machine().clock
         self.accept_user_kernel_log = accept_user_kernel_log
@@ -97,6 +99,13 @@ class Daemon:
             evidence=self.evidence,
         )
         self.performer = Performer(self._knowledge, self.store, self._answered, self.executor)
+        self.scheduler = SchedulerWatch(
+            self.performer,
+            lambda: self.known.settings,
+            lambda: self.pipeline.node.pending is not None,
+            self.clock,
+        )
+        self.performer.on_result.append(self.scheduler.heard)
         self.readings = Readings(
             settings.prober_socket,
             Schedule(known.checks, parse_duration(settings.tick)),
@@ -114,6 +123,7 @@ class Daemon:
             self.readings,
             self.executor,
             self.watch,
+            self.scheduler,
         )
         self.control = Control(settings.control_socket, self.answers.respond, os.geteuid())
         self.gate = GateKeeper(Path(settings.run_directory))
@@ -125,6 +135,8 @@ class Daemon:
             log.warning("unsafe", reason=UNSAFE)
         if self.store.rebuilt:
             log.warning("store.rebuilt", reason=self.store.rebuilt)
+        if self.store.of_another:
+            log.warning("store.of-another", reason=self.store.of_another)
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,6 +149,7 @@ class Daemon:
                 for name, part in {
                     "pipeline": self.pipeline.run(),
                     "performer": self.performer.run(),
+                    "scheduler": self.scheduler.run(),
                     "readings": self.readings.run(),
                     "ticks": self._tick(),
                     "control": self.control.run(),
@@ -165,10 +178,9 @@ class Daemon:
 
     async def _tick(self) -> None:
         """One wake-up for everything that is done on time."""
-        seconds = parse_duration(self.known.settings.tick)
         number = progress = 0
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(parse_duration(self.known.settings.tick))
             number += 1
             await self.pipeline.tick()
             await self.readings.tick(number)
@@ -176,6 +188,7 @@ class Daemon:
                 await self.readings.ask([SCENE])
             if self.pipeline.trouble:
                 await self.pipeline.retry()
+            self.scheduler.tick()
             await self.outlet.tick()
             if told := self.watch.tick():
                 await self.pipeline.queue.put(Words(told))
@@ -211,8 +224,15 @@ class Daemon:
             self.pipeline.adopt(known)
             self.watch.reloaded()
             self.readings.adopt(Schedule(known.checks, parse_duration(known.settings.tick)))
+            self.scheduler.reloaded()
             log.info("reloaded", checks=len(known.checks), mode=known.settings.mode.value)
+            if keys := self._need_restart():
+                log.warning("reload.needs-restart", keys=keys)
         systemd.ready()
+
+    def _need_restart(self) -> list[str]:
+        """Return the keys whose new values take effect only at the next start."""
+        return need_restart(self.started_with, self.known.settings)
 
     def notices(self) -> list[str]:
         """Return what is not as it should be with hpcdoctor itself."""
@@ -234,8 +254,11 @@ class Daemon:
             probe_costs=costs,
             cost_seconds=cost_seconds,
             rebuilt=self.store.rebuilt,
+            of_another=self.store.of_another,
             store_trouble=self.pipeline.trouble,
             helper_trouble=facts.helper_trouble or self.performer.trouble,
+            scheduler_trouble=self.scheduler.trouble,
+            need_restart=self._need_restart(),
             reload_trouble=self.reload_trouble,
             never_ran=self._never_ran(now),
             gate_trouble=self.gate.trouble,

@@ -13,6 +13,7 @@ import msgspec
 
 from hpcdoctor.daemon.pipeline import Pipeline
 from hpcdoctor.daemon.readings import Readings
+from hpcdoctor.daemon.scheduler_watch import SchedulerWatch
 from hpcdoctor.daemon.selfwatch import SelfWatch
 from hpcdoctor.daemon.snapshot import take
 from hpcdoctor.daemon.store import Store
@@ -77,9 +78,11 @@ class Outlet:
         readings: Readings,
         executor: Executor,
         watch: SelfWatch,
+        scheduler: SchedulerWatch,
     ) -> None:
         self._settings = settings
         self._watch = watch
+        self._scheduler = scheduler
         self._stream = store.spool.stream
         self._pipeline = pipeline
         spool = StoreThread(store, executor)
@@ -178,6 +181,7 @@ class Outlet:
             self.spool_counts,
             self.backlog,
             self._publisher.health if self._publisher else None,
+            scheduler_failures=self._scheduler.failures,
             notices=self._watch.notices(),
             free_bytes=self._watch.outside.free_bytes,
             started=self._watch.started,

@@ -40,6 +40,7 @@ class Performer:
         self._store = store
         self._answer = answer
         self._executor = executor
+        self.on_result: list[Callable[[ActionResult], None]] = []
         self.trouble = ""  # why the helper could not be reached the last time it was asked
         self._news = asyncio.Event()
         self._news.set()
@@ -63,6 +64,12 @@ class Performer:
 
     async def perform(self, action: Action) -> ActionResult:
         """Return how it ended; whatever goes wrong on the way is "no answer"."""
+        result = await self._perform(action)
+        for hear in self.on_result:
+            hear(result)
+        return result
+
+    async def _perform(self, action: Action) -> ActionResult:
         settings = self._knowledge().settings
         repairing = action.operation is Operation.REMEDIATE
         if settings.scheduler is SchedulerName.NONE and not repairing:

@@ -29,6 +29,7 @@ def take(
     backlog: Backlog,
     health: Health | None,
     *,
+    scheduler_failures: int,
     notices: list[Notice],
     free_bytes: int | None,
     started: Instant,
@@ -79,7 +80,8 @@ def take(
         spool_lost_total=counts.lost,
         store_usable=not pipeline.trouble,
         free_bytes=free_bytes,
-        scheduler_failures=node.failures,
+        # The lifecycle counts its own, and asks only where something is wanted.
+        scheduler_failures=max(node.failures, scheduler_failures),
         history_bytes=judge.history.used_bytes,
         resident_bytes=resident_bytes(),
         cpu_seconds=sum(os.times()[:2]),

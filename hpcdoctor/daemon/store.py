@@ -60,12 +60,14 @@ class Store:
     def __init__(self, folder: Path, source: str, *, age_seconds: float, size_bytes: int) -> None:
         """Open or make the database; one that is damaged is set aside and told by `rebuilt`.
 
-        So is one of another node, which an image has brought; it is taken up again when the node
-        has its name back. `source` ends with the node's name.
+        One of another node, which an image or a new name has brought, is put aside and told by
+        `of_another`; it is taken up again when the node has its name back.
+        `source` ends with the node's name.
         Raise WrittenByNewer where a newer program wrote it, StoreUnusable where it cannot be used.
         """
         self.path = folder / FILE
         self.rebuilt = ""
+        self.of_another = ""
         self._source, self._age_seconds, self._size_bytes = source, age_seconds, size_bytes
         try:
             self._open()
@@ -97,8 +99,11 @@ class Store:
 
     def _change_places(self, owner: str, node: str) -> None:
         """Put another node's database away under its name, and take up our own if it lies there."""
+        ours_again = ""
         aside, ours = (self.path.with_name(f"{FILE}.of-{name}") for name in (owner, node))
         self.connection.close()
+        if ours.exists():
+            ours_again = "; the state of this name was there and was taken up again"
         try:
             for here, there in ((self.path, aside), (ours, self.path)):
                 for suffix in ("-wal", ""):  # a log without its file is lost, not the other way
@@ -106,9 +111,9 @@ class Store:
                         old.rename(f"{there}{suffix}")
         except OSError as error:
             raise StoreUnusable(f"{self.path} belongs to node {owner}: {error}") from error
-        self.rebuilt = (
-            f"the database belonged to node {owner} and was put aside as {aside.name}; "
-            "the image of this node should not hold one"
+        self.of_another = (
+            f"the database belonged to node {owner}, and this is {node}: it was put aside as "
+            f"{aside.name}, undamaged{ours_again}"
         )
         self._open()
 

@@ -34,7 +34,10 @@ class Notice(msgspec.Struct, frozen=True):
     do: str  # what the reader can do about it
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.what}. {self.do}" if self.do else f"{self.code}: {self.what}"
+        stop = "" if self.what.endswith((".", "?", "!")) else "."
+        return (
+            f"{self.code}: {self.what}{stop} {self.do}" if self.do else f"{self.code}: {self.what}"
+        )
 
 
 class Illness(msgspec.Struct, frozen=True):
@@ -121,6 +124,17 @@ ILLNESSES = (
         "The notice stays until the daemon is started again.",
     ),
     Illness(
+        "store-of-another",
+        "The database belonged to a node of another name: this node was renamed, or its image "
+        "holds one. Nothing is damaged. It was put aside, and the state of this name was taken up "
+        "or begun; under the old name the old state comes back. The scheduler was read first, as "
+        "after a loss.",
+        "Give the node its old name back if it has changed by mistake; remove the file that was "
+        "put aside only when nobody wants that state any more",
+        "A hold of the old name does not hold under the new one: give it again. An image should "
+        "hold no /var/lib/hpcdoctor. The notice stays until the daemon is started again.",
+    ),
+    Illness(
         "store-unwritable",
         "Nothing can be written into the state directory. Judging goes on; nothing is drained, "
         "resumed or repaired, because it could not be remembered.",
@@ -175,6 +189,25 @@ ILLNESSES = (
         "Look at `systemctl status hpcdoctor-helper.socket hpcdoctor-helper`",
         "It is started by its socket when it is needed; not running is its usual state, a missing "
         "socket is not.",
+    ),
+    Illness(
+        "scheduler-away",
+        "The scheduler did not answer the last question about this node, or the helper had no "
+        "program to ask it with. Judging goes on; a drain that the rules ask for would have to "
+        "wait until it answers.",
+        "Run the scheduler's own command on this node as root (`scontrol show node`), and read "
+        "`journalctl -u hpcdoctor-helper`",
+        "It is asked at the start, and while it does not answer every 5 minutes and at a reload. "
+        "Usual causes: no Slurm client on this node or not where `slurm: {programs: ...}` says, a "
+        "node that has another name there (`slurm: {node_name: ...}`), slurmctld or munge away.",
+    ),
+    Illness(
+        "restart-needed",
+        "The configuration was read anew, and keys have changed that take effect only at a start. "
+        "Until then the values of the last start hold for them; all other keys are in force.",
+        "Run `systemctl restart hpcdoctor-prober hpcdoctor`",
+        "`docs/settings.md` marks these keys. A restart of the daemon touches no job and no drain. "
+        "Without systemd, end `hpcdoctor run` and start it again.",
     ),
     Illness(
         "configuration-newer",
@@ -250,6 +283,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cost_seconds: float = 0.0  # how much time the costs are of
     cost_limit_ratio: float = 0.02
     rebuilt: str = ""
+    of_another: str = ""
     store_trouble: str = ""
     state_directory: str = ""
     free_bytes: int | None = None
@@ -263,6 +297,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     broker_trouble: str = ""
     clock_step_seconds: float | None = None  # the last one, signed, within STEP_TOLD_SECONDS
     helper_trouble: str = ""
+    scheduler_trouble: str = ""
+    need_restart: list[str] = []  # keys
     changed_files: list[str] = []
     reload_trouble: str = ""
     blind_rules: dict[str, str] = {}  # rule to the check that it needs and that is switched off
@@ -289,6 +325,7 @@ def _found(facts: Facts) -> Iterator[tuple[str, str]]:
         span = format_duration(STARVED_WINDOW_SECONDS)
         yield "starved", f"in {span} {facts.starved_looks} looks came too late for want of CPU"
     yield "store-damaged", facts.rebuilt
+    yield "store-of-another", facts.of_another
     yield from _store(facts)
     yield from _spool(facts)
     if facts.broker_trouble:
@@ -298,6 +335,10 @@ def _found(facts: Facts) -> Iterator[tuple[str, str]]:
         span = format_duration(max(1.0, abs(facts.clock_step_seconds)))
         yield "clock-stepped", f"within the last hour the clock jumped {span} {way}"
     yield "helper-away", facts.helper_trouble
+    if not facts.helper_trouble:  # who cannot be asked through it is told as that
+        yield "scheduler-away", facts.scheduler_trouble
+    if facts.need_restart:
+        yield "restart-needed", f"changed and not in force: {', '.join(facts.need_restart)}"
     if facts.changed_files and not facts.reload_trouble:
         files = _few(facts.changed_files)
         yield "configuration-newer", f"changed on disk and not in force: {files}"

@@ -184,14 +184,16 @@ def test_the_state_of_another_node_is_put_aside_and_found_again_under_its_name(
     first.close()
     other = open_store(tmp_path, "n2")
     assert other.load().node is None
-    assert other.rebuilt.startswith(
-        "the database belonged to node n1 and was put aside as hpcdoctor.db.of-n1;"
+    assert other.rebuilt == "", "nothing is damaged"
+    assert other.of_another.startswith(
+        "the database belonged to node n1, and this is n2: it was put aside as hpcdoctor.db.of-n1"
     )
     assert other.spool.stream != stream, "two nodes must not number one stream"
     other.save(replace(NODE, name="n2"), [], {}, [], [], [], NOW)
     other.close()
     back = open_store(tmp_path, "n1")
     assert back.load().node == NODE
+    assert "was taken up again" in back.of_another
     assert back.spool.stream == stream
     back.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [FILE, f"{FILE}.of-n2"]

@@ -137,6 +137,37 @@ def test_rights_that_were_taken_away_are_told(doctor: Doctor) -> None:
     wait_for("it to be over", lambda: not notice(doctor, "gate-unwritable"), 60)
 
 
+def test_a_port_that_a_reload_cannot_change_is_named_until_the_restart(doctor: Doctor) -> None:
+    doctor.write_settings(metrics={"port": 19735})
+    os.kill(doctor.pid("daemon"), signal.SIGHUP)
+    said = wait_for("the notice", lambda: notice(doctor, "restart-needed"), 30)
+    assert "changed and not in force: metrics." in said
+    doctor.stop()
+    doctor.start()
+    assert not notice(doctor, "restart-needed")
+
+
+@pytest.mark.parametrize("mode", ["act", "shadow"])
+def test_a_node_without_a_slurm_client_says_that_it_could_not_be_drained(
+    installed: Path, mode: str
+) -> None:
+    slurm = {"scheduler": "slurm", "slurm": {"programs": "/opt/no-slurm-here"}}
+    with Doctor(installed, SETTINGS | slurm | {"mode": mode}) as doctor:
+        said = wait_for("the notice", lambda: notice(doctor, "scheduler-away"), 60)
+        assert "/opt/no-slurm-here" in said
+        doctor.write_settings(scheduler="none")
+        os.kill(doctor.pid("daemon"), signal.SIGHUP)
+        wait_for("it to be over", lambda: not notice(doctor, "scheduler-away"), 30)
+
+
+def test_a_node_with_a_new_name_is_not_called_damaged(doctor: Doctor) -> None:
+    doctor.stop()
+    doctor.write_settings(node="n2")
+    doctor.start()
+    assert "hpcdoctor.db.of-n1" in notice(doctor, "store-of-another")
+    assert not notice(doctor, "store-damaged")
+
+
 @pytest.mark.soak  # the folder is looked at once a minute
 def test_files_that_were_changed_are_told_until_the_reload(doctor: Doctor) -> None:
     doctor.write("rules/gpu-lost.yaml", "mode: shadow\n")

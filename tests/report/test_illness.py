@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.report.illness import BY_CODE, CODES, ILLNESSES, Facts, ProbeCost, diagnose
+from hpcdoctor.report.illness import BY_CODE, CODES, ILLNESSES, Facts, Notice, ProbeCost, diagnose
 from tests.conftest import CHECKOUT
 
 NOW = Instant("boot", 10_000.0, 1_800_000_000.0)
@@ -38,6 +38,7 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "starved": ({"starved_looks": 3}, {"starved_looks": 2}, "3 looks came too late"),
     "store-damaged": ({"rebuilt": "the database was damaged"}, {}, "was damaged"),
+    "store-of-another": ({"of_another": "it belonged to node n2"}, {}, "node n2"),
     "store-unwritable": (
         {"store_trouble": "attempt to write a readonly database"},
         {"store_trouble": "database or disk is full"},
@@ -53,6 +54,12 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "broker-away": ({"broker_trouble": "refused"}, {}, "refused"),
     "clock-stepped": ({"clock_step_seconds": -90.0}, {}, "jumped 2 min backwards"),
     "helper-away": ({"helper_trouble": "no socket"}, {}, "no socket"),
+    "scheduler-away": (
+        {"scheduler_trouble": "no scontrol"},
+        {"scheduler_trouble": "no socket", "helper_trouble": "no socket"},  # told as that one
+        "no scontrol",
+    ),
+    "restart-needed": ({"need_restart": ["mqtt.port", "node"]}, {}, "mqtt.port, node"),
     "configuration-newer": (
         {"changed_files": ["rules/a.yaml"]},
         {"changed_files": ["rules/a.yaml"], "reload_trouble": "wrong"},  # told as that one
@@ -84,6 +91,11 @@ def test_each_illness_is_told_with_what_to_do_and_its_look_alike_is_not(code: st
     assert notice.do == BY_CODE[code].do
     assert str(notice) == f"{code}: {notice.what}. {notice.do}"
     assert code not in codes_of(**look_alike)
+
+
+def test_a_sentence_that_ends_by_itself_gets_no_second_stop() -> None:
+    said = [str(Notice("broker-away", what, "Look")) for what in ("refused", "is it running?")]
+    assert said == ["broker-away: refused. Look", "broker-away: is it running? Look"]
 
 
 def test_a_full_disk_is_named_before_it_is_called_unwritable() -> None:
