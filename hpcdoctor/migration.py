@@ -32,7 +32,8 @@ def refuse_newer(connection: sqlite3.Connection, path: Path, form: int) -> None:
         raise WrittenByNewer(
             f"{path} was written by {_writer(connection)} (form {found}); this is hpcdoctor "
             f"{__version__}, which knows form {form} and older, so nothing in it was touched. "
-            "Install the newer one again, or move the file away to start without its past"
+            f"Install the newer one again, or move the file away, and {path.name}-wal and "
+            f"{path.name}-shm with it where they are, to start without its past"
         )
 
 

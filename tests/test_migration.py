@@ -75,7 +75,8 @@ def test_a_newer_form_is_refused_by_name_and_left_as_it_is(database: sqlite3.Con
     assert str(refused.value) == (
         f"/var/lib/x.db was written by hpcdoctor 9.1 (form 3); this is hpcdoctor {__version__}, "
         "which knows form 2 and older, so nothing in it was touched. Install the newer one again, "
-        "or move the file away to start without its past"
+        "or move the file away, and x.db-wal and x.db-shm with it where they are, to start without "
+        "its past"
     )
     assert form_of(database) == 3
 

@@ -172,8 +172,10 @@ class Daemon:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self.pipeline.save_history()
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self.executor, self.store.close)
         except TimeoutError:
-            log.warning("store.slow", reason="the history was not written before the end")
+            log.warning("store.slow", reason="the store was not written and closed before the end")
         self.executor.shutdown(wait=False, cancel_futures=True)
 
     async def _tick(self) -> None:

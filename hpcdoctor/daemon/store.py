@@ -26,6 +26,7 @@ FORM = 1
 STEPS: Mapping[int, Step] = {}  # the first step will lead from form 1 to 2
 FILE = "hpcdoctor.db"
 ACTIONS_KEPT = 1000
+CLOSE_BUSY_MILLISECONDS = 500
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS document (
@@ -232,6 +233,13 @@ class Store:
         return msgspec.json.decode(row[0], type=Action) if row else None
 
     def close(self) -> None:
+        """Bring everything into the one file, so that whoever moves or copies it has all of it.
+
+        Where somebody reads meanwhile the log stays, and nothing of it is lost.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute(f"PRAGMA busy_timeout={CLOSE_BUSY_MILLISECONDS}")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with contextlib.suppress(sqlite3.Error):
             self.connection.close()
 

@@ -1,6 +1,8 @@
 """Does the store keep all of a change or nothing, and does it say when it cannot?"""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,27 @@ def test_a_restart_finds_what_the_last_transaction_left(tmp_path: Path) -> None:
     assert saved.findings == [FINDING]
     assert saved.positions == {"kernel_log": "boot:7"}
     assert [json.loads(e.payload)["data"]["lost"] for e in again.spool.unpublished(10)] == [3]
+
+
+def test_after_a_clean_stop_all_of_it_is_in_the_one_file(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    save(store, [GAP], [DRAIN])
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / FILE).rename(elsewhere / FILE)
+    assert open_store(elsewhere).load().node == NODE
+
+
+def test_a_reader_does_not_hold_up_the_end_and_loses_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM document").fetchall()
+        save(store, [GAP], [DRAIN])
+        store.close()
+    assert open_store(tmp_path).load().node == NODE
 
 
 def test_a_failure_in_the_middle_leaves_nothing_of_it(tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_rights_that_were_taken_away_are_told(doctor: Doctor) -> None:
     wait_for("it to be over", lambda: not notice(doctor, "gate-unwritable"), 60)
 
 
+def test_a_clean_stop_leaves_one_file_with_everything_in_it(doctor: Doctor) -> None:
+    doctor.hpcdoctor("hold", "--why", "a cable")
+    doctor.stop()
+    state = doctor.folder / "state"
+    assert [path.name for path in state.glob("hpcdoctor.db*")] == ["hpcdoctor.db"]
+    with sqlite3.connect(f"file:{state}/hpcdoctor.db?immutable=1", uri=True) as store:
+        (node,) = store.execute("SELECT value FROM document WHERE name = 'node'").fetchone()
+    assert json.loads(node)["hold"]["why"] == "a cable"
+
+
 def test_a_port_that_a_reload_cannot_change_is_named_until_the_restart(doctor: Doctor) -> None:
     doctor.write_settings(metrics={"port": 19735})
     os.kill(doctor.pid("daemon"), signal.SIGHUP)

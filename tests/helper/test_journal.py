@@ -44,6 +44,13 @@ def test_an_id_is_started_once_also_by_the_next_helper(tmp_path: Path) -> None:
     second.close()
 
 
+def test_a_helper_that_has_ended_leaves_one_file_with_all_of_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", clock=lambda: 0.0)
+    journal.start(DRAIN, 998)
+    journal.close()
+    assert [path.name for path in (tmp_path / "journal").iterdir()] == [FILE]
+
+
 def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "state" / "journal")
     journal.start(DRAIN, 0)
