@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcdoctor import __version__
+from hpcdoctor.cli.folders import settings_for_folders
 from hpcdoctor.cli.parser import make_parser
 from hpcdoctor.daemon.evidence import FOLDER
 from hpcdoctor.daemon.store import FILE
-from hpcdoctor.definitions.loader import load_settings
 from hpcdoctor.model.job import NEARNESS
 from hpcdoctor.model.text import visible
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: INCIDENT.tar.gz here")
     options = parser.parse_args(arguments)
-    state = Path(load_settings(options.config).state_directory)
+    state = Path(settings_for_folders(options.config).state_directory)
     captures = list(captures_of(state, options.incident))
     if not captures:
         about = f"incident {visible(options.incident)}" if options.incident else "any incident"

@@ -21,9 +21,10 @@ from hpcdoctor.cli.ask import (
     wants_colour,
 )
 from hpcdoctor.cli.check import FORMS, from_daemon
+from hpcdoctor.cli.folders import settings_for_folders
 from hpcdoctor.cli.parser import Parser, make_parser
 from hpcdoctor.definitions.command import declared
-from hpcdoctor.definitions.loader import load_definitions, load_settings
+from hpcdoctor.definitions.loader import load_definitions
 from hpcdoctor.definitions.mistake import did_you_mean
 from hpcdoctor.definitions.profile import mounts_of
 from hpcdoctor.knowledge import Knowledge, load
@@ -190,7 +191,7 @@ def _duration(parser: Parser, text: str | None) -> float | None:
 
 
 def _ask_daemon(options: argparse.Namespace) -> int | None:
-    path = str(load_settings(options.config).control_socket)
+    path = str(settings_for_folders(options.config, quiet=True).control_socket)
     try:
         return from_daemon(path, options.name, _form_of(options))
     except NoDaemon:

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask, terminal_width
+from hpcdoctor.cli.folders import settings_for_folders
 from hpcdoctor.cli.parser import make_parser
-from hpcdoctor.definitions.loader import load_settings
 from hpcdoctor.model import gate
 from hpcdoctor.model.gate import Answer, Gate, Reading
 from hpcdoctor.model.instant import Instant
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         from hpcdoctor.cli.after_job import say_what_is_left
 
         return say_what_is_left(options.after_job, options.user)
-    path = options.file or Path(load_settings(options.config).run_directory) / gate.FILE
+    path = options.file or Path(settings_for_folders(options.config).run_directory) / gate.FILE
     reading = read(path, Host.this_machine())
     if options.json:
         print(json.dumps(_document(reading, path)))

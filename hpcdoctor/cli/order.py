@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from hpcdoctor.cli.ask import NoDaemon, SilentDaemon, ask, print_answer, print_refusal
-from hpcdoctor.definitions.loader import load_settings
+from hpcdoctor.cli.folders import settings_for_folders
 from hpcdoctor.model.text import visible
 
 NO_DAEMON = 69  # sysexits: EX_UNAVAILABLE
@@ -18,7 +18,7 @@ def order(configuration: Path, question: dict[str, object]) -> int:
     question = {
         key: visible(value) if isinstance(value, str) else value for key, value in question.items()
     }
-    path = load_settings(configuration).control_socket
+    path = settings_for_folders(configuration).control_socket
     try:
         code, text = ask(str(path), msgspec.json.encode(question))
     except NoDaemon as error:

@@ -95,9 +95,9 @@ class Looks:
 
     def _path(self) -> str:
         if not self._socket:
-            from hpcdoctor.definitions.loader import load_settings
+            from hpcdoctor.cli.folders import settings_for_folders
 
-            self._socket = str(load_settings(self._configuration).control_socket)
+            self._socket = str(settings_for_folders(self._configuration, quiet=True).control_socket)
         return self._socket or DEFAULT_SOCKET
 
     def _by_itself(self, form: str, width: int) -> str:

@@ -1,7 +1,7 @@
 """What is a tired engineer told of the mistakes that people make in hpcdoctor.yaml?
 
-One line a mistake, with file, line and key and the likely fix; exit 78 from every command, never a
-traceback. Each line here was read by a person before it was written down.
+One line a mistake, with file, line and key and the likely fix; exit 78 from every command that needs
+the settings (test_folders.py has the others), never a traceback. Each line here was read by a person before it was written down.
 """
 
 import subprocess
@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_with_its_place_and_the_fix(
     content, expected = MISTAKES[name]
     site = written(tmp_path, {"hpcdoctor.yaml": content})
     told = []
-    for command in (["check", "--here"], ["status"], ["settings"]):
+    for command in (["check", "--here"], ["profile", "learn"], ["settings"]):
         assert main([*command, "--config", str(site)]) == 78
         said = capsys.readouterr()
         assert said.out == ""
@@ -199,7 +199,7 @@ def test_a_host_may_be_a_name_or_an_address(tmp_path: Path, host: str) -> None:
 
 def test_what_is_no_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "hpcdoctor.yaml").mkdir()
-    assert main(["status", "--config", str(tmp_path)]) == 78
+    assert main(["settings", "--config", str(tmp_path)]) == 78
     assert "hpcdoctor.yaml: cannot be read: Is a directory" in capsys.readouterr().err
 
 
