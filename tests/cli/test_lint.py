@@ -39,14 +39,13 @@ def test_mistakes_of_settings_checks_and_rules_come_in_one_run_sorted_by_place(
     assert "did you mean `gpu-lost`?" in lines[5]
 
 
-def test_the_other_commands_refuse_a_wrong_configuration_and_name_every_mistake(
+def test_what_needs_the_settings_refuses_a_wrong_configuration_and_name_every_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = written(tmp_path, {"hpcdoctor.yaml": "mode: acts\ncluster: 5\n"})
     for command in (
         ["check", "--here"],
-        ["status"],
-        ["hold", "--why", "x"],
+        ["settings"],
     ):
         assert main([*command, "--config", str(site)]) == 78
         lines = capsys.readouterr().err.splitlines()

@@ -1,7 +1,8 @@
 """What is a tired engineer told of the mistakes that people make in hpcdoctor.yaml?
 
-One line a mistake, with file, line and key and the likely fix; exit 78 from every command that needs
-the settings (test_folders.py has the others), never a traceback. Each line here was read by a person before it was written down.
+One line a mistake, with file, line and key and the likely fix; exit 78 from every command that
+needs the settings (test_folders.py has the others), never a traceback. Each line here was read by a
+person before it was written down.
 """
 
 import subprocess
