@@ -23,6 +23,7 @@ from hpcdoctor.model.text import visible
 LARGEST_FILE = 4 << 20
 MOST_FILES = 200
 NOTHING_THERE = 66  # sysexits: EX_NOINPUT
+NO_RIGHT = 77  # sysexits: EX_NOPERM
 SUMMARY = "SUMMARY.txt"
 
 
@@ -39,7 +40,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: INCIDENT.tar.gz here")
     options = parser.parse_args(arguments)
     state = Path(settings_for_folders(options.config).state_directory)
-    captures = list(captures_of(state, options.incident))
+    try:
+        captures = list(captures_of(state, options.incident))
+    except PermissionError as error:
+        print(
+            f"hpcdoctor: {error.filename} may be read by root and the daemon's own user only; run "
+            "`sudo hpcdoctor bundle`",
+            file=sys.stderr,
+        )
+        return NO_RIGHT
     if not captures:
         about = f"incident {visible(options.incident)}" if options.incident else "any incident"
         print(

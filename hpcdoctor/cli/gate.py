@@ -103,7 +103,7 @@ def _with_what_it_leaves_open(text: str, configuration: Path) -> str:
     """Add, below the first line, that an open gate is not a sound node; the daemon knows."""
     question = {"type": "status", "json": True}
     try:
-        socket = str(load_settings(configuration).control_socket)
+        socket = str(settings_for_folders(configuration, quiet=True).control_socket)
         code, answer = ask(socket, msgspec.json.encode(question))
         found = msgspec.json.decode(answer, type=Standing) if code == 0 else None
     except (NoDaemon, SilentDaemon, msgspec.DecodeError):

@@ -128,6 +128,6 @@ class Answers:
             return Answer(json_text(document) + "\n")
         parts = {name: str(value) for name, value in self._parts().items()}
         now = stamp(self._pipeline.clock())
-        verdict = self._pipeline.judge.verdict()
-        name = self._pipeline.node.name
-        return Answer(status(name, line, verdict, now, parts, question.width))
+        judge, name = self._pipeline.judge, self._pipeline.node.name
+        found = [finding.verdict for finding in judge.findings.values()]
+        return Answer(status(name, line, judge.verdict(), found, now, parts, question.width))

@@ -49,7 +49,7 @@ from hpcdoctor.model.decision import Decided
 from hpcdoctor.model.grant import Grant, Request
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import AffectedJob
-from hpcdoctor.model.node import Node, State
+from hpcdoctor.model.node import NOTHING_KNOWN, Node, State
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.model.reading import Look
 from hpcdoctor.rules.circumstances import Circumstances, opening, trimmed
@@ -122,7 +122,7 @@ class Pipeline:
         self._openings_changed = False
         self._view: SchedulerView | None = None  # the scheduler as it answered last
         self.node = saved.node or Node(
-            name=name, state=State.HEALTHY, since=now, because="nothing is known to be wrong"
+            name=name, state=State.HEALTHY, since=now, because=NOTHING_KNOWN
         )
         self.decided = Decided()
         self._empty_store = saved.node is None

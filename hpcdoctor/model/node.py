@@ -8,6 +8,8 @@ from hpcdoctor.model.decision import NOTHING, Decision
 from hpcdoctor.model.grant import Request
 from hpcdoctor.model.instant import Instant
 
+NOTHING_KNOWN = "nothing is known to be wrong"  # why a node is healthy from the beginning
+
 
 class State(StrEnum):
     HEALTHY = "healthy"

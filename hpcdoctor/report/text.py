@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+import msgspec
+
 from hpcdoctor.model.finding import Verdict
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.job import NEARNESS, Place
-from hpcdoctor.model.node import State
+from hpcdoctor.model.node import NOTHING_KNOWN, State
 from hpcdoctor.report.document import (
     CheckLine,
     EvidenceLine,
@@ -70,11 +72,21 @@ def render(
 
 
 def status(
-    node: str, line: NodeLine, verdict: Verdict, now: str, parts: dict[str, str], width: int
+    node: str,
+    line: NodeLine,
+    verdict: Verdict,
+    findings: Iterable[Verdict],
+    now: str,
+    parts: dict[str, str],
+    width: int,
 ) -> str:
-    """Return the page of `hpcdoctor status`; `parts` are hpcdoctor's own."""
+    """Return the page of `hpcdoctor status`; `findings` are the open ones, `parts` our own."""
     page = Page(width)
     page.item("status", f"{node}: {verdict.value}; {day_and_clock(now)} UTC")
+    if found := _found(list(findings)):
+        page.item("found", f"{found}; `hpcdoctor check` shows what")
+        if line.because == NOTHING_KNOWN:
+            line = msgspec.structs.replace(line, because="no rule asks for anything")
     _node(page, line, now)
     if line.incident:
         page.item("incident", line.incident)
@@ -83,6 +95,16 @@ def status(
         page.item(label, f"{name}: {value}", hang=2)
         label = ""
     return page.text
+
+
+def _found(findings: list[Verdict]) -> str:
+    counts = {one: findings.count(one) for one in (Verdict.CRITICAL, Verdict.WARNING)}
+    words = {Verdict.CRITICAL: "critical finding", Verdict.WARNING: "warning"}
+    return ", ".join(
+        f"{number} {words[one]}{'' if number == 1 else 's'}"
+        for one, number in counts.items()
+        if number
+    )
 
 
 def _head(page: Page, report: Report, groups: list[list[FindingLine]]) -> bool:

@@ -64,6 +64,13 @@ def test_each_process_has_the_user_and_the_rights_of_its_unit(doctor: Doctor) ->
     assert int(helper["CapBnd"], 16) == helping
 
 
+def test_a_bundle_is_refused_to_everybody_else_in_words(doctor: Doctor) -> None:
+    done = as_nobody(doctor, "bundle")
+    assert done.returncode == NO_RIGHT
+    assert "may be read by root and the daemon's own user only" in done.stderr
+    assert "Errno" not in done.stderr
+
+
 def test_everybody_gets_the_summary_and_only_admins_give_orders(doctor: Doctor) -> None:
     fall_off_the_bus(some_pci_address())
     wait_for("the finding", lambda: doctor.report["findings"])

@@ -15,7 +15,8 @@ Each problem is one line, `FILE:LINE: what is wrong; what to do`, on standard er
 neither the daemon starts nor a command that needs the settings works, and the exit code is 78; with
 warnings alone it is 0. A daemon that runs goes on with its old settings, and `status`, `hold`,
 `release`, `repair` and `gate` reach it all the same. Doubts are told once there is no mistake left.
-The files have to be owned by whoever runs it, or by root, and writable by nobody else: in a container of a test service, `chmod -R go-w ./etc`.
+The files have to be owned by whoever runs it, or by root, and writable by nobody else: in a
+container of a test service, `chmod -R go-w ./etc`.
 
 ## Doubts
 
