@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         print(f"hpcdoctor: {error}", file=sys.stderr)
         return WRITTEN_BY_NEWER
     except StoreUnusable as error:
-        print(f"hpcdoctor: {error}; the daemon's user needs a folder to write to", file=sys.stderr)
+        print(f"hpcdoctor: {error}", file=sys.stderr)
         return NO_STORE
     sys.stderr.flush()
     # Not `return`: a store's thread that waits for a dead disk would hold up the exit for ever.

@@ -7,10 +7,12 @@ is supervisor.py.
 
 import argparse
 import contextlib
+import errno
 import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -174,15 +176,33 @@ def _make_folder(path: Path, mode: int, user: int, group: int) -> None:
             path.mkdir(mode=0o700)
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.fchown(folder, user, group)
-            os.fchmod(folder, mode)
+            found = os.fstat(
+                folder
+            )  # what is right stays: a read-only disk is the daemon's to tell
+            if (found.st_uid, found.st_gid) != (user, group):
+                os.fchown(folder, user, group)
+            if stat.S_IMODE(found.st_mode) != mode:
+                os.fchmod(folder, mode)
         finally:
             os.close(folder)
     except OSError as error:
-        raise CannotRun(
-            f"cannot make the folder {path}: {error.strerror}; run_directory, state_directory and "
-            "helper_state_directory in hpcdoctor.yaml say where the folders are"
-        ) from error
+        raise CannotRun(_why_no_folder(path, error)) from error
+
+
+def _why_no_folder(path: Path, error: OSError) -> str:
+    where = (
+        "run_directory, state_directory and helper_state_directory in hpcdoctor.yaml say where "
+        "the folders are"
+    )
+    if error.errno == errno.EROFS:
+        return (
+            f"{path} lies on a file system that is read-only; `findmnt -T {path}` names it, "
+            f"`mount -o remount,rw` with that name makes it writable; {where}"
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the file system of {path} is full; make room on it (`df -h -i`); {where}"
+    does = "set owner and mode of" if path.is_dir() else "make"
+    return f"cannot {does} the folder {path}: {error.strerror}; {where}"
 
 
 def _environment(name: str) -> dict[str, str]:

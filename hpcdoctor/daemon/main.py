@@ -20,6 +20,7 @@ from hpcdoctor.daemon.control import Control
 from hpcdoctor.daemon.durable import why_not_durable
 from hpcdoctor.daemon.evidence import SCENE, Evidence
 from hpcdoctor.daemon.gate import GateKeeper, gate_of
+from hpcdoctor.daemon.no_store import why_no_store
 from hpcdoctor.daemon.outlet import Outlet
 from hpcdoctor.daemon.performer import Performer
 from hpcdoctor.daemon.pipeline import Pipeline, Words
@@ -27,7 +28,7 @@ from hpcdoctor.daemon.readings import Readings, Schedule
 from hpcdoctor.daemon.record import Recorder
 from hpcdoctor.daemon.scheduler_watch import SchedulerWatch
 from hpcdoctor.daemon.selfwatch import SelfWatch
-from hpcdoctor.daemon.store import Store
+from hpcdoctor.daemon.store import Store, StoreUnusable
 from hpcdoctor.definitions.restart import need_restart
 from hpcdoctor.definitions.settings import Settings
 from hpcdoctor.events.topics import Topics
@@ -49,9 +50,16 @@ UNSAFE = (
 
 
 def main(configuration: Path, *, accept_user_kernel_log: bool = False) -> int:
-    """Run until told to stop, and return the exit status. Raise WrongConfiguration at the start."""
+    """Run until told to stop, and return the exit status.
+
+    Raise at the start: WrongConfiguration, WrittenByNewer, StoreUnusable with what mends it.
+    """
     known = knowledge.load(configuration)
-    daemon = Daemon(known, accept_user_kernel_log=accept_user_kernel_log)
+    try:
+        daemon = Daemon(known, accept_user_kernel_log=accept_user_kernel_log)
+    except StoreUnusable as error:
+        folder = Path(known.settings.state_directory)
+        raise StoreUnusable(why_no_store(folder, str(error))) from error
     asyncio.run(daemon.run())
     return 0
 

@@ -157,6 +157,8 @@ class Store:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._set_aside(error)
             return Saved(node=None)
+        except sqlite3.OperationalError as error:  # no room to mark anything
+            raise StoreUnusable(f"{self.path}: {error}") from error
 
     def _load(self) -> Saved:
         documents = dict(self.connection.execute("SELECT name, value FROM document"))

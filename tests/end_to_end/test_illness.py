@@ -157,12 +157,9 @@ def test_a_port_that_a_reload_cannot_change_is_named_until_the_restart(doctor: D
     assert not notice(doctor, "restart-needed")
 
 
-@pytest.mark.parametrize("mode", ["act", "shadow"])
-def test_a_node_without_a_slurm_client_says_that_it_could_not_be_drained(
-    installed: Path, mode: str
-) -> None:
+def test_a_node_without_a_slurm_client_says_that_it_could_not_be_drained(installed: Path) -> None:
     slurm = {"scheduler": "slurm", "slurm": {"programs": "/opt/no-slurm-here"}}
-    with Doctor(installed, SETTINGS | slurm | {"mode": mode}) as doctor:
+    with Doctor(installed, SETTINGS | slurm) as doctor:
         said = wait_for("the notice", lambda: notice(doctor, "scheduler-away"), 60)
         assert "/opt/no-slurm-here" in said
         doctor.write_settings(scheduler="none")
