@@ -10,13 +10,17 @@ from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 log = logging.getLogger(__name__)
 
 DO: dict[Operation, Callable[[Scheduler, Action], Outcome]] = {
-    Operation.READ: lambda scheduler, action: scheduler.look(action.mark),
-    Operation.DRAIN: lambda scheduler, action: scheduler.drain(action.reason, action.mark),
-    Operation.RESUME: lambda scheduler, action: scheduler.resume(
-        action.mark, action.claimed_by, action.claimed_at
+    Operation.READ: lambda scheduler, action: scheduler.look(action.mark, action.reasons),
+    Operation.DRAIN: lambda scheduler, action: scheduler.drain(
+        action.reason, action.mark, action.reasons
     ),
-    Operation.SIGNAL: lambda scheduler, action: scheduler.signal_jobs(action.mark),
-    Operation.REQUEUE: lambda scheduler, action: scheduler.requeue_jobs(action.mark, action.jobs),
+    Operation.RESUME: lambda scheduler, action: scheduler.resume(
+        action.mark, action.claimed_by, action.claimed_at, action.reasons
+    ),
+    Operation.SIGNAL: lambda scheduler, action: scheduler.signal_jobs(action.mark, action.reasons),
+    Operation.REQUEUE: lambda scheduler, action: scheduler.requeue_jobs(
+        action.mark, action.jobs, action.reasons
+    ),
 }
 
 

@@ -7,6 +7,9 @@ bytes. Schedulers cut, quote and append; what has this form comes back whole fro
 """
 
 import re
+from collections.abc import Collection
+
+from hpcdoctor.model.text import is_one_of, is_reason_line
 
 MARK_MAXIMUM = 10  # half of what `sinfo -R` shows, so that the object is seen too
 REASON_LIMIT = 200  # Slurm's accounting keeps 255 bytes
@@ -35,6 +38,17 @@ def why_not_reason(reason: str, mark: str) -> str | None:
     if not reason.startswith(f"{mark} ") or not reason[len(mark) :].strip():
         return f"the reason must begin with its mark, {mark}, a blank, and say what is broken"
     return None
+
+
+def is_ours(reason: str, mark: str, written: Collection[str] = ()) -> bool:
+    """Tell whether a drain with this reason is ours: it is, whole, what we wrote under this mark.
+
+    A person takes a drain over by changing its reason, and may leave the mark in it. Where nobody
+    remembers what we wrote, it has to have the one form.
+    """
+    if not mark or not reason.startswith(f"{mark} "):
+        return False
+    return is_one_of(reason, written) if written else is_reason_line(reason)
 
 
 def mark_of(reason: str) -> str:

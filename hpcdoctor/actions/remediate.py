@@ -4,11 +4,12 @@ What is run stands in files that only root can write; the request names a remedi
 The scheduler is read again right before anything that disrupts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from hpcdoctor.actions import steps
 from hpcdoctor.actions.programs import NoResult, NotStarted, Programs
+from hpcdoctor.actions.reason import is_ours
 from hpcdoctor.actions.schedulers import (
     Outcome,
     Scheduler,
@@ -63,13 +64,13 @@ class Remedies:
             return Outcome(Result.REFUSED, str(error))
         if remediation.disrupts is not Disrupts.NOTHING:
             view = self._scheduler.read()
-            if why := why_not_disrupt(view, action.mark):
+            if why := why_not_disrupt(view, action.mark, action.reasons):
                 return Outcome(Result.REFUSED, why, view)
         world = World(
             self._host,
             self._programs,
             dict(action.subject),
-            reboot_by_scheduler=lambda: self._reboot(action.mark),
+            reboot_by_scheduler=lambda: self._reboot(action.mark, action.reasons),
         )
         result, message = self._run(plan, world)
         after, trouble = self._run(last, world, all_of_them=True)
@@ -78,8 +79,8 @@ class Remedies:
             result = after if result is Result.DONE else result
         return Outcome(result, message or f"{action.remediation} is done")
 
-    def _reboot(self, mark: str) -> str:
-        outcome = self._scheduler.reboot(mark)
+    def _reboot(self, mark: str, reasons: Sequence[str]) -> str:
+        outcome = self._scheduler.reboot(mark, reasons)
         if outcome.result is not Result.DONE:
             raise StepFailed(outcome.message)
         return outcome.message
@@ -137,11 +138,11 @@ def described(step: Step) -> str:
     return step.do or " ".join(step.run or [])
 
 
-def why_not_disrupt(view: SchedulerView, mark: str) -> str | None:
+def why_not_disrupt(view: SchedulerView, mark: str, reasons: Collection[str] = ()) -> str | None:
     """Return why nothing may be disrupted here now: our drain has to stand, and no job may run."""
     if not view.drained:
         return f"the node is not drained ({view.state}); nothing that disrupts is carried out"
-    if not view.marked(mark):
+    if not is_ours(view.reason, mark, reasons):
         return f"the drain is not ours ({view.reason}); nothing that disrupts is carried out"
     if view.in_use:
         return "jobs still run here; nothing that disrupts is carried out"

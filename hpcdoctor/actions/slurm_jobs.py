@@ -5,10 +5,11 @@ job is one call: a list with one wrong entry would be half carried out.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
+from hpcdoctor.actions.reason import is_ours
 from hpcdoctor.actions.slurm_commands import Commands
 from hpcdoctor.model.text import visible
 
@@ -76,9 +77,11 @@ def sentence(did: str, jobs: list[str], troubles: list[str]) -> str:
     return "; ".join(parts) or "no job is here"
 
 
-def why_not_allowed(reason: str, mark: str, rules: Iterable[str]) -> str | None:
+def why_not_allowed(
+    reason: str, mark: str, rules: Iterable[str], written: Collection[str] = ()
+) -> str | None:
     """Return why the jobs here are to be left alone: no rule behind this drain touches them."""
-    if not reason.startswith(f"{mark} "):
+    if not is_ours(reason, mark, written):
         return f"the drain is not ours ({reason or 'none'}); its jobs are left alone"
     rule = reason.rpartition("; rule ")[2].strip()
     if rule not in rules:

@@ -8,8 +8,9 @@ from hpcdoctor.actions.reason import why_not_mark, why_not_reason
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 from hpcdoctor.model.text import visible
 
-LINE_MAXIMUM = 4096  # an action has some 400 bytes
+LINE_MAXIMUM = 8192  # an action has some 600 bytes
 SUBJECT_MAXIMUM = 8
+REASONS_MAXIMUM = 16
 TEXT_MAXIMUM = 300
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 JOBS_MAXIMUM = 128
@@ -44,6 +45,8 @@ def why_not_asked_so(action: Action) -> str | None:
     """Return what is wrong with the words of this action, or None."""
     if not IDENTITY.fullmatch(action.id):
         return "the action's id must have 1 to 64 letters, digits, dots and dashes"
+    if len(action.reasons) > REASONS_MAXIMUM:
+        return f"at most {REASONS_MAXIMUM} reasons can have been written under one mark"
     match action.operation:
         case Operation.DRAIN:
             return why_not_reason(action.reason, action.mark)

@@ -12,12 +12,14 @@ from hpcdoctor.lifecycle.moves import (
     change,
     end_incident,
     enter,
+    reasons_of,
     wants_drain,
 )
 from hpcdoctor.model.action import ActionResult, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Incident, Node, Quarantine, State
+from hpcdoctor.model.text import is_one_of, is_reason_line
 
 MARK = re.compile(r"hd:(?P<id>[a-z0-9]{4})\.(?P<epoch>\d{1,3})( |$)")
 
@@ -71,7 +73,7 @@ def _drain(
     match result.result:
         case Result.DONE | Result.NONE:
             return _claimed(node, view, now, context)
-        case Result.NOT_OURS if view is not None and MARK.match(view.reason):
+        case Result.NOT_OURS if view is not None and is_reason_line(view.reason):
             return _adopt(node, view, now, context), []
         case Result.OVER_LIMIT:
             again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
@@ -125,7 +127,12 @@ def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> N
         return node
     decision = node.decision if wants_drain(node) else _adopted_decision(view)
     incident = Incident(
-        id=found["id"], epoch=int(found["epoch"]), opened=now, decision=decision, adopted=True
+        id=found["id"],
+        epoch=int(found["epoch"]),
+        opened=now,
+        decision=decision,
+        adopted=True,
+        reasons=[view.reason],
     )
     quarantine = Quarantine(
         incident=incident.id,
@@ -163,7 +170,7 @@ def _read(
         return node, []
     if not view.settled:
         return change(node, look_at=now.plus(LOOK_SECONDS / 4)), []
-    ours = node.incident is not None and view.drained and view.marked(node.incident.mark)
+    ours = view.drained and _is_ours(node, view)
     node = change(node, look_at=now.plus(LOOK_SECONDS * (0.75 + context.jitter / 2)))
     if result.result is Result.OVER_LIMIT:
         again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
@@ -173,9 +180,19 @@ def _read(
         return _still_ours(node, view, ours, now, context)
     if ours:
         return _claimed(node, view, now, context)
-    if view.drained and MARK.match(view.reason):
+    marked = node.incident is not None and view.marked(node.incident.mark)
+    if view.drained and is_reason_line(view.reason) and not marked:
         return _adopt(node, view, now, context), []
     return _without_claim(node, view, now)
+
+
+def _is_ours(node: Node, view: SchedulerView) -> bool:
+    """Tell whether the reason is one that we wrote, whole, and nobody else has set it since."""
+    if node.incident is None or not is_one_of(view.reason, reasons_of(node)):
+        return False
+    claimed_by = node.quarantine.claimed_by if node.quarantine else ""
+    by_scheduler = view.reason not in reasons_of(node)  # it has added its own words, and its name
+    return not claimed_by or by_scheduler or view.reason_by in ("root", claimed_by)
 
 
 def _still_ours(
@@ -198,13 +215,8 @@ def _still_ours(
 
 
 def _is_down_by_us(node: Node, view: SchedulerView) -> bool:
-    """Tell whether it is down, and not drained, with a reason that still begins with our mark."""
-    return (
-        view.down
-        and not view.drained
-        and node.incident is not None
-        and view.marked(node.incident.mark)
-    )
+    """Tell whether it is down, and not drained, with a reason that is still ours."""
+    return view.down and not view.drained and _is_ours(node, view)
 
 
 def _not_drained_yet(node: Node, view: SchedulerView, now: Instant) -> Node:
@@ -225,9 +237,12 @@ def _claim_again(node: Node, view: SchedulerView) -> Node:
     quarantine = node.quarantine
     if quarantine is None:
         return node
-    same = view.reason == quarantine.reason and view.reason_by in ("root", quarantine.claimed_by)
-    rebooted = node.state is State.VERIFYING and view.reason.startswith(
-        f"{quarantine.reason} : reboot"
+    written = reasons_of(node)
+    same = view.reason in written and view.reason_by in ("root", quarantine.claimed_by)
+    rebooted = (
+        node.state is State.VERIFYING
+        and view.reason not in written
+        and is_one_of(view.reason, written)
     )
     if quarantine.claimed_at and not same and not rebooted:
         return node

@@ -202,7 +202,7 @@ def _again(
     """The same story goes on with its next epoch; a new one begins where the mark is used up."""
     if incident.epoch >= LAST_EPOCH:
         return Incident(id=context.incident_id, epoch=1, opened=now, decision=decision)
-    return change(incident, epoch=incident.epoch + 1, decision=decision)
+    return change(incident, epoch=incident.epoch + 1, decision=decision, reasons=[])
 
 
 def _resumes_when_clear(node: Node) -> bool:

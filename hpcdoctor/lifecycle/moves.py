@@ -8,13 +8,14 @@ from hpcdoctor.lifecycle.inputs import Acknowledge, Ask, Context
 from hpcdoctor.model.action import Action, Operation
 from hpcdoctor.model.decision import QUARANTINES
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.model.node import Node, State
+from hpcdoctor.model.node import Incident, Node, State
 from hpcdoctor.model.text import reason_line
 
 S = TypeVar("S", bound=Struct)
 
 LATE_LOOK_SECONDS = 60.0
 ENDED_KEPT = 50
+REASONS_KEPT = 8
 NO_JOBS: dict[str, Any] = {"grace_until": None, "signalled": [], "requeued": False}
 
 
@@ -122,15 +123,35 @@ def next_action(node: Node, operation: Operation) -> tuple[Node, Action]:
     if incident is None:
         action = Action(id=f"look.0.{node.asked}", operation=operation)
         return change(node, pending=action.id), action
-    decision = incident.decision
+    reason = line_of(incident) if operation is Operation.DRAIN else ""
+    if reason and reason not in incident.reasons:
+        incident = change(incident, reasons=[*incident.reasons, reason][-REASONS_KEPT:])
+        node = change(node, incident=incident)
     action = Action(
         id=f"{incident.id}.{incident.epoch}.{node.asked}",
         operation=operation,
         mark=incident.mark,
-        reason=reason_line(incident.mark, decision.object, decision.label, decision.rule)
-        if operation is Operation.DRAIN
-        else "",
+        reason=reason,
+        reasons=reasons_of(node),
         claimed_by=quarantine.claimed_by if quarantine else "",
         claimed_at=quarantine.claimed_at if quarantine else "",
     )
     return change(node, pending=action.id), action
+
+
+def line_of(incident: Incident) -> str:
+    """Return the reason for a drain of this incident, as it is known now."""
+    decision = incident.decision
+    return reason_line(incident.mark, decision.object, decision.label, decision.rule)
+
+
+def reasons_of(node: Node) -> list[str]:
+    """Return every reason that we have written under the incident's present mark."""
+    incident, quarantine = node.incident, node.quarantine
+    if incident is None:
+        return []
+    written = list(incident.reasons)
+    if quarantine is not None and quarantine.reason not in written:
+        written.append(quarantine.reason)
+    # A store that is older than the list has asked for what the decision says.
+    return written or [line_of(incident)]

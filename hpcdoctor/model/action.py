@@ -27,6 +27,8 @@ class Action(msgspec.Struct, frozen=True):
     # What it is for, as the finding names it: the helper holds it against the hardware itself.
     subject: dict[str, str] = {}
     jobs: list[str] = []  # for a requeue: those that were asked to checkpoint, and may have ended
+    # What we have written under this mark, the newest last: any other reason is a person's.
+    reasons: list[str] = []
 
 
 class Result(StrEnum):

@@ -61,6 +61,7 @@ class Incident(msgspec.Struct, frozen=True):
     decision: Decision
     adopted: bool = False  # found at the scheduler: which remediations it has seen is not known
     jobs_told: list[str] = []  # "slurm/4711 may-finish": that its owner can know
+    reasons: list[str] = []  # asked for at the scheduler under the present mark, the newest last
 
     @property
     def mark(self) -> str:

@@ -1,7 +1,7 @@
 """How does text from the machine get into a sentence without doing harm there?"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 from hpcdoctor.model.instant import Instant
@@ -11,6 +11,9 @@ _LEFT_EMPTY = re.compile(r" ?\(\s*\)|:?[ ,]+(?=\))")
 _FIELD = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
 
 _TWICE = re.compile(r"\{([a-z_][a-z0-9_.]*)\}(?: at |, )\{([a-z_][a-z0-9_.]*)\}")
+# What Slurm itself adds to a reason, by scontrol reboot.
+_REBOOTED = re.compile(r"(?: : reboot (?:requested|issued|complete|timed out))+$")
+_REASON_LINE = re.compile(r"hd:[a-z0-9]{4}\.[0-9]{1,3} [^;]*; rule [A-Za-z0-9._-]+")
 
 REASON_BYTES = 199
 
@@ -88,3 +91,16 @@ def reason_line(mark: str, object_name: str, label: str, rule: str) -> str:
     tail = f"; rule {rule}"
     room = REASON_BYTES - len(mark) - 1 - len(tail)
     return f"{mark} {body[:room].strip()}{tail}"
+
+
+def is_one_of(reason: str, written: Collection[str]) -> bool:
+    """Tell whether a reason at the scheduler is one of these, whole; a person adds a word to it.
+
+    What the scheduler adds by itself when it reboots the node changes nothing.
+    """
+    return reason in written or _REBOOTED.sub("", reason) in written
+
+
+def is_reason_line(reason: str) -> bool:
+    """Tell whether a reason at the scheduler is a whole `reason_line`, with no word after it."""
+    return _REASON_LINE.fullmatch(_REBOOTED.sub("", reason)) is not None

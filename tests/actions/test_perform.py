@@ -1,5 +1,7 @@
 """Does every way an action can end come back as a result?"""
 
+from collections.abc import Collection
+
 import pytest
 
 from hpcdoctor.actions.limit import Claim
@@ -29,22 +31,26 @@ class Ending:
             raise self.error
         return Outcome(Result.DONE, word)
 
-    def look(self, mark: str = "") -> Outcome:
+    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
         return self._end(f"look {mark}")
 
-    def drain(self, reason: str, mark: str) -> Outcome:
+    def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return self._end(f"drain {reason} {mark}")
 
-    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+    def resume(
+        self, mark: str, claimed_by: str, claimed_at: str, reasons: Collection[str] = ()
+    ) -> Outcome:
         return self._end(f"resume {mark} {claimed_by} {claimed_at}")
 
-    def reboot(self, mark: str) -> Outcome:
+    def reboot(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return self._end(f"reboot {mark}")
 
-    def signal_jobs(self, mark: str) -> Outcome:
+    def signal_jobs(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return self._end(f"signal {mark}")
 
-    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+    def requeue_jobs(
+        self, mark: str, signalled: list[str], reasons: Collection[str] = ()
+    ) -> Outcome:
         return self._end(f"requeue {mark} {signalled}")
 
     def out_by_us(self) -> list[Claim]:

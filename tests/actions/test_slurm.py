@@ -159,6 +159,56 @@ def test_a_reason_out_of_form_asks_nothing_of_slurm() -> None:
     assert slurm.commands == []
 
 
+ALICES = f"{REASON}; alice: do not resume, memtest"
+
+
+@pytest.mark.parametrize("reason", [ALICES, f"{MARK} alice looks; rule gpu-lost", MARK])
+@pytest.mark.parametrize("state", ["IDLE+DRAIN", "DOWN", "IDLE+DRAIN+MAINTENANCE"])
+def test_a_drain_of_ours_that_a_person_has_changed_is_theirs(reason: str, state: str) -> None:
+    slurm = cluster()
+    slurm.nodes["n1"] = PaperNode(state, reason)
+    outcome = scheduler(slurm).drain(REASON, MARK)
+    assert outcome.result is Result.FOREIGN
+    assert "it was left as it is" in outcome.message
+    assert slurm.updates == []
+
+
+def test_a_changed_drain_under_another_mark_is_not_for_adoption() -> None:
+    slurm = cluster()
+    slurm.nodes["n1"].drain(ALICES)
+    assert scheduler(slurm).drain("hd:bbbb.1 x; rule y", "hd:bbbb.1").result is Result.FOREIGN
+
+
+def test_an_earlier_reason_of_ours_is_found_and_counts() -> None:
+    slurm = cluster()
+    slurm.nodes["n1"].drain(f"{MARK} GPU3 row remap; rule gpu-remap")
+    other = scheduler(slurm).drain(REASON, MARK)
+    assert other.result is Result.FOREIGN, "nobody remembers to have written it"
+    done = scheduler(slurm).drain(REASON, MARK, [f"{MARK} GPU3 row remap; rule gpu-remap"])
+    assert done.result is Result.DONE
+    assert slurm.updates == []
+
+
+def test_over_the_limit_nobody_elses_words_are_resumed() -> None:
+    slurm = cluster()
+    slurm.nodes["n2"].drain("hd:aaaa.1 x", "2026-11-21T01:00:00")
+    slurm.nodes["n1"].drain(ALICES, NOW)
+    one = scheduler(slurm)
+    assert one.drain(REASON, MARK).result is Result.FOREIGN
+    assert one.look(MARK, [REASON]).result is Result.DONE
+    assert one.look(MARK).result is Result.DONE
+    assert slurm.updates == []
+
+
+def test_a_changed_reason_is_not_resumed_though_it_is_of_the_same_second_and_user() -> None:
+    slurm = cluster()
+    slurm.nodes["n1"].drain(ALICES, NOW)
+    for reasons in ([], [REASON]):
+        outcome = scheduler(slurm).resume(MARK, "root", NOW, reasons)
+        assert outcome.result is Result.NOT_OURS
+    assert slurm.updates == []
+
+
 # The limit
 
 

@@ -515,6 +515,19 @@ def test_row_person_takes_the_node_over(cluster: SlurmCluster) -> None:
     assert cluster.node("n1").reason == "I look at it"
 
 
+def test_row_person_adds_to_our_reason(cluster: SlurmCluster) -> None:
+    known = settings(cluster)
+    done = drain(known)
+    theirs = f"{REASON}; alice: do not resume, memtest"
+    cluster.run(["scontrol", "update", "nodename=n1", f"reason={theirs}"])
+    before = cluster.node("n1")
+    assert resume(known, done).result is Result.NOT_OURS
+    assert drain(known).result is Result.FOREIGN, "nor is it found and counted as our own"
+    assert drain(known, mark="hd:aaaa.1").result is Result.FOREIGN, "nor adopted"
+    assert look(known).result is Result.DONE
+    assert cluster.node("n1") == before
+
+
 def test_row_person_drains_first(cluster: SlurmCluster) -> None:
     cluster.drain("n1", "Not responding, Ann looks at it")
     before = cluster.node("n1")

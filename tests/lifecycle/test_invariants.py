@@ -13,10 +13,12 @@ from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Want
 from hpcdoctor.model.grant import Kind, Request
 from hpcdoctor.model.node import Node, State
+from hpcdoctor.model.text import is_reason_line
 from tests.lifecycle.story import IDLE, LOST, Story
 
 PERSON = "alice: disk swap"
 PROLOG = "Prolog error"
+THEIRS = "; alice: do not resume"
 LADDER = {
     "reset": Facts(Disrupts.GPU, "2 per 7d", 2, 7 * 86400.0, 300.0),
     "reboot": Facts(Disrupts.NODE, "1 per 24h", 1, 86400.0, 600.0),
@@ -56,21 +58,24 @@ class AnyStory(RuleBasedStateMachine):
         if action.operation is Operation.REMEDIATE:
             return Result.DONE
         if action.operation in (Operation.SIGNAL, Operation.REQUEUE):
-            if self.reason is None or not self.view().marked(action.mark):
+            if self.reason is None or self.reason not in action.reasons:
                 return Result.REFUSED
             self.in_use = self.in_use and action.operation is Operation.SIGNAL
             return Result.DONE
-        ours = self.reason is not None and self.view().marked(action.mark)
+        ours = self.reason is not None and self.reason in [*action.reasons, action.reason]
         if action.operation is Operation.DRAIN:
             if self.reason is None or (self.reason == PROLOG and self.note):
                 self.reason = action.reason
                 return Result.DONE
             if ours:
                 return Result.DONE
-            return Result.NOT_OURS if self.reason.startswith("hd:") else Result.FOREIGN
+            ours = is_reason_line(self.reason) and not self.view().marked(action.mark)
+            return Result.NOT_OURS if ours else Result.FOREIGN
         if action.operation is Operation.RESUME:
             if not ours:
                 return Result.NOT_OURS
+            assert self.reason is not None
+            assert THEIRS not in self.reason, "a drain that a person took over is never undone"
             self.reason = None
             return Result.DONE
         return Result.DONE
@@ -211,6 +216,12 @@ class AnyStory(RuleBasedStateMachine):
     def a_person_drains(self) -> None:
         self.reason = PERSON
 
+    @precondition(lambda self: self.reason is not None)
+    @rule()
+    def a_person_adds_to_the_reason(self) -> None:
+        assert self.reason is not None
+        self.reason = self.reason.removesuffix(THEIRS) + THEIRS
+
     @rule()
     def a_person_resumes(self) -> None:
         self.reason = None
@@ -289,7 +300,7 @@ class AnyStory(RuleBasedStateMachine):
         self.late.clear()
         self.in_use = self.note = False
         story.lift()
-        if self.reason in (PERSON, PROLOG):
+        if self.reason in (PERSON, PROLOG) or (self.reason or "").endswith(THEIRS):
             self.reason = None
         for _ in range(40):
             story.unverified = ""
@@ -324,7 +335,8 @@ class FleetStory(AnyStory):
                 continue
             if made.kind is Kind.DRAIN and self.reason is None and self.wants(made):
                 self.reason = made.reason
-            if made.kind is Kind.RESUME and self.view().marked(incident.mark):
+            theirs = THEIRS in (self.reason or "")
+            if made.kind is Kind.RESUME and self.view().marked(incident.mark) and not theirs:
                 self.reason = None
 
     def wants(self, made: Request) -> bool:
@@ -354,7 +366,7 @@ class ConsumerStory(FleetStory):
         quarantine = self.story.node.quarantine
         if quarantine is not None and self.reason is None:
             self.reason = quarantine.reason
-        if quarantine is None and self.reason is not None and self.reason.startswith("hd:"):
+        if quarantine is None and self.reason is not None and is_reason_line(self.reason):
             self.reason = None
 
 

@@ -107,6 +107,63 @@ def test_a_person_who_changes_the_reason_has_taken_over() -> None:
     assert Operation.RESUME not in {a.operation for a in story.asked}
 
 
+ALICE_TOO = "; alice: do not resume, memtest"
+
+
+def test_a_person_who_adds_to_the_reason_has_taken_over_and_a_second_fault_changes_nothing() -> (
+    None
+):
+    story = out_of_service()
+    theirs = structs.replace(story.ours(), reason=story.ours().reason + ALICE_TOO)
+    story.wait(4)
+    story.answer(Result.DONE, theirs)
+    assert story.state() is State.HANDED_OVER
+    assert story.node.quarantine is None
+    story.decide(BEHIND)
+    for _ in range(3):
+        story.wait(90)
+        if story.node.pending:
+            story.answer(Result.DONE, theirs)
+    story.release()
+    while story.node.pending:
+        story.answer(Result.FOREIGN, theirs)
+    assert story.node.quarantine is None
+    assert Operation.RESUME not in {a.operation for a in story.asked}
+
+
+def test_a_changed_reason_with_our_mark_is_not_adopted_by_an_empty_store() -> None:
+    story = Story()
+    story.start(empty_store=True)
+    theirs = marked("hd:zzzz.4")
+    story.answer(Result.DONE, structs.replace(theirs, reason=theirs.reason + ALICE_TOO))
+    assert story.state() is State.HEALTHY
+    assert story.node.quarantine is None
+
+
+def test_an_earlier_reason_of_the_incident_is_still_ours() -> None:
+    story = out_of_service()
+    first = story.ours()
+    story.decide(BEHIND)
+    story.wait(90)
+    assert story.pending.reasons == [first.reason]
+    story.answer(Result.DONE, structs.replace(first, down=True, drained=False))
+    assert story.pending.operation is Operation.DRAIN
+    assert story.pending.reasons == [first.reason, story.pending.reason]
+    story.answer(Result.DONE, first)
+    assert story.node.quarantine is not None
+    story.release()
+    story.answer(Result.DONE, IDLE)
+    assert story.state() is State.PROBATION
+
+
+def test_another_user_who_drains_with_our_very_words_has_taken_over() -> None:
+    story = out_of_service()
+    story.wait(4)
+    story.answer(Result.DONE, structs.replace(story.ours(), reason_by="alice"))
+    assert story.state() is State.HANDED_OVER
+    assert story.node.quarantine is None
+
+
 def test_a_person_who_resumes_ends_the_quarantine_and_is_not_fought() -> None:
     story = out_of_service()
     story.wait(4)

@@ -210,7 +210,10 @@ def test_an_adopted_incident_has_no_rung_left() -> None:
     story = Story()
     story.remediations = dict(LADDER)
     story.start(empty_store=True)
-    story.answer(Result.DONE, structs.replace(IDLE, drained=True, reason="hd:k3f9.1 GPU3 Xid79"))
+    story.answer(
+        Result.DONE,
+        structs.replace(IDLE, drained=True, reason="hd:k3f9.1 GPU3 Xid79; rule gpu-lost"),
+    )
     assert story.state() is State.VERIFYING
     story.unverified = ""
     go_on(story, 301)

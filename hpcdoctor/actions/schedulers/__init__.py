@@ -42,27 +42,35 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Scheduler(Protocol):
-    """The scheduler, as this node may use it."""
+    """The scheduler, as this node may use it.
+
+    `reasons` are what we have written under `mark`, as far as that is remembered: a drain is ours
+    where its reason is one of them, whole.
+    """
 
     def read(self) -> SchedulerView:
         """Return this node as the scheduler sees it."""
 
-    def look(self, mark: str = "") -> Outcome:
+    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
         """Read, and where our young claim `mark` proves to be one too many, give it back."""
 
-    def drain(self, reason: str, mark: str) -> Outcome:
+    def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         """Take this node out, within the local limit, unless somebody else already has."""
 
-    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+    def resume(
+        self, mark: str, claimed_by: str, claimed_at: str, reasons: Collection[str] = ()
+    ) -> Outcome:
         """Put this node back, if its drain is still exactly ours."""
 
-    def reboot(self, mark: str) -> Outcome:
+    def reboot(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         """Have the scheduler reboot this node while our drain stands; it does not come into use."""
 
-    def signal_jobs(self, mark: str) -> Outcome:
+    def signal_jobs(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         """Ask the jobs here to checkpoint, where our drain stands and its rule says so."""
 
-    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+    def requeue_jobs(
+        self, mark: str, signalled: list[str], reasons: Collection[str] = ()
+    ) -> Outcome:
         """Send the jobs here, and those that ended when they were asked, back to the queue."""
 
     def out_by_us(self) -> list[Claim]:

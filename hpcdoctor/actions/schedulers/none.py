@@ -1,5 +1,7 @@
 """What happens where no scheduler is configured? Nothing, and every answer says so."""
 
+from collections.abc import Collection
+
 from hpcdoctor.actions.limit import Claim
 from hpcdoctor.actions.programs import Programs
 from hpcdoctor.actions.schedulers import JobRules, Outcome, Scheduler, no_rules
@@ -21,22 +23,26 @@ class NoScheduler:
     def read(self) -> SchedulerView:
         return SchedulerView(drained=False, state="no scheduler")
 
-    def look(self, mark: str = "") -> Outcome:
+    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
         return NOTHING_DONE
 
-    def drain(self, reason: str, mark: str) -> Outcome:
+    def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return NOTHING_DONE
 
-    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+    def resume(
+        self, mark: str, claimed_by: str, claimed_at: str, reasons: Collection[str] = ()
+    ) -> Outcome:
         return NOTHING_DONE
 
-    def reboot(self, mark: str) -> Outcome:
+    def reboot(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return NOTHING_DONE
 
-    def signal_jobs(self, mark: str) -> Outcome:
+    def signal_jobs(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         return NOTHING_DONE
 
-    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+    def requeue_jobs(
+        self, mark: str, signalled: list[str], reasons: Collection[str] = ()
+    ) -> Outcome:
         return NOTHING_DONE
 
     def out_by_us(self) -> list[Claim]:

@@ -7,7 +7,7 @@ write at once, read back; and where an answer is missing, say that the result is
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -26,7 +26,7 @@ from hpcdoctor.actions.limit import (
     why_no_more,
 )
 from hpcdoctor.actions.programs import Programs
-from hpcdoctor.actions.reason import mark_of, why_not_mark, why_not_reason
+from hpcdoctor.actions.reason import is_ours, mark_of, why_not_mark, why_not_reason
 from hpcdoctor.actions.schedulers import (
     JobRules,
     Outcome,
@@ -39,6 +39,7 @@ from hpcdoctor.actions.slurm_tell import tell_jobs
 from hpcdoctor.actions.slurm_text import SlurmNode, is_slurms_own
 from hpcdoctor.definitions.settings import Limit, Settings, TellJobs
 from hpcdoctor.model.action import Result, SchedulerView
+from hpcdoctor.model.text import is_reason_line
 
 NO_PAUSE_SECONDS = 0.05  # of fewer than five nodes hardly two come at the same moment
 # A resume would cancel what is under way there.
@@ -96,22 +97,23 @@ class SlurmScheduler:
         partitions = self._commands.count(self._commands.show_node())
         return sorted({claim for one in partitions for claim in one.claims}, key=lambda c: c.node)
 
-    def look(self, mark: str = "") -> Outcome:
+    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
         node = self._commands.show_node()
-        ours = node.view.drained and node.view.marked(mark)
+        ours = node.view.drained and is_ours(node.view.reason, mark, reasons)
         if ours and self._is_young(node.view, mark):
-            return self._settle(node, mark, wait=False)
+            return self._settle(node, mark, reasons, wait=False)
         return Outcome(Result.DONE, view=node.view)
 
-    def drain(self, reason: str, mark: str) -> Outcome:
+    def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         why = why_not_reason(reason, mark)
         if why is not None:
             return Outcome(Result.REFUSED, why)
+        ours = (*reasons, reason)
         node = self._commands.show_node()
-        if node.view.drained and node.view.marked(mark):
+        if node.view.drained and is_ours(node.view.reason, mark, ours):
             # An earlier request of ours may have come late.
-            return self._told(self._settle(node, mark), reason)
-        taken = self._why_taken(node.view, mark)
+            return self._told(self._settle(node, mark, ours), reason)
+        taken = self._why_taken(node.view, mark, ours)
         if taken is not None:
             return taken
         # Where the gate has closed on a job, Slurm has drained the node already.
@@ -120,16 +122,16 @@ class SlurmScheduler:
             return Outcome(Result.OVER_LIMIT, over, node.view)
         # To count may have taken long, and a drain overwrites: whose node is it now?
         node = self._commands.show_node()
-        taken = self._why_taken(node.view, mark)
+        taken = self._why_taken(node.view, mark, ours)
         if taken is not None:
             return taken
         self._drained = {mark: self._clock()}
         failure = self._commands.update(["state=drain", f"reason={reason}"])
         node = self._commands.show_node()
-        if node.view.drained and node.view.marked(mark):
-            return self._told(self._settle(node, mark), reason)
+        if node.view.drained and is_ours(node.view.reason, mark, ours):
+            return self._told(self._settle(node, mark, ours), reason)
         if node.view.drained:
-            return why_taken(node.view, mark) or Outcome(Result.FOREIGN, view=node.view)
+            return why_taken(node.view, mark, ours) or Outcome(Result.FOREIGN, view=node.view)
         raise SchedulerUnavailable(
             f"the drain does not stand when read back ({node.view.state}"
             f"{': ' + failure if failure else ''})"
@@ -144,14 +146,16 @@ class SlurmScheduler:
             return drained
         return msgspec.structs.replace(drained, message=f"{drained.message}; {said}")
 
-    def resume(self, mark: str, claimed_by: str, claimed_at: str) -> Outcome:
+    def resume(
+        self, mark: str, claimed_by: str, claimed_at: str, reasons: Collection[str] = ()
+    ) -> Outcome:
         why = why_not_mark(mark)
         if why is not None:
             return Outcome(Result.REFUSED, why)
         if not claimed_by or not claimed_at:
             return Outcome(Result.REFUSED, "a resume must say by whom and when we had drained")
         node = self._commands.show_node()
-        refusal = why_not_ours(node.view, mark, claimed_by, claimed_at)
+        refusal = why_not_ours(node.view, mark, claimed_by, claimed_at, reasons)
         if refusal is not None:
             return Outcome(Result.NOT_OURS, refusal, node.view)
         waits = [why for word, why in UNDER_WAY.items() if word in node.words]
@@ -159,7 +163,7 @@ class SlurmScheduler:
             return Outcome(Result.NO_ANSWER, f"not resumed yet: {waits[0]}", node.view)
         failure = self._commands.update(["state=resume"])
         after = self._commands.show_node().view
-        if after.drained and why_not_ours(after, mark, claimed_by, claimed_at) is None:
+        if after.drained and why_not_ours(after, mark, claimed_by, claimed_at, reasons) is None:
             raise SchedulerUnavailable(
                 f"the drain still stands after the resume{': ' + failure if failure else ''}"
             )
@@ -169,14 +173,14 @@ class SlurmScheduler:
         heard = "" if after.responding else "; it takes jobs when its slurmd has registered"
         return Outcome(Result.DONE, f"resumed{heard}", after)
 
-    def reboot(self, mark: str) -> Outcome:
+    def reboot(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         """Ask slurmd, through slurmctld, to run the site's RebootProgram.
 
         The next state is DOWN, and the reason stays ours: a node that comes back, in time or late,
         is drained anew by its own daemon before anything may start on it.
         """
         node = self._commands.show_node()
-        if not (node.view.drained and node.view.marked(mark)):
+        if not (node.view.drained and is_ours(node.view.reason, mark, reasons)):
             return Outcome(
                 Result.NOT_OURS, f"the drain is not ours ({node.view.reason})", node.view
             )
@@ -190,32 +194,36 @@ class SlurmScheduler:
             )
         return Outcome(Result.DONE, f"the reboot is issued ({after.view.state})", after.view)
 
-    def signal_jobs(self, mark: str) -> Outcome:
+    def signal_jobs(self, mark: str, reasons: Collection[str] = ()) -> Outcome:
         view = self._commands.show_node().view
-        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules()):
+        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules(), reasons):
             return Outcome(Result.REFUSED, why, view)
         told, message = slurm_jobs.signal_jobs(self._commands, self._grace_signal)
         return Outcome(Result.DONE, message, view, told)
 
-    def requeue_jobs(self, mark: str, signalled: list[str]) -> Outcome:
+    def requeue_jobs(
+        self, mark: str, signalled: list[str], reasons: Collection[str] = ()
+    ) -> Outcome:
         view = self._commands.show_node().view
-        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules()):
+        if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules(), reasons):
             return Outcome(Result.REFUSED, why, view)
         _, message = slurm_jobs.requeue_jobs(self._commands, signalled)
         return Outcome(Result.DONE, message, self._commands.show_node().view)
 
-    def _why_taken(self, view: SchedulerView, mark: str) -> Outcome | None:
+    def _why_taken(self, view: SchedulerView, mark: str, ours: Collection[str]) -> Outcome | None:
         """Return the answer where the node is somebody else's, and not our own gate's doing."""
         if view.prolog_failed and self._turned_away(mark):
             return None
-        if view.maintenance and not view.marked(mark):
+        if view.maintenance and not is_ours(view.reason, mark, ours):
             message = (
                 f"a maintenance reservation holds the node ({view.state}); it was left as it is"
             )
             return Outcome(Result.FOREIGN, message, view)
-        return why_taken(view, mark)
+        return why_taken(view, mark, ours)
 
-    def _settle(self, node: SlurmNode, mark: str, *, wait: bool = True) -> Outcome:
+    def _settle(
+        self, node: SlurmNode, mark: str, reasons: Collection[str], *, wait: bool = True
+    ) -> Outcome:
         """Count now that our claim stands, and give it back where it is one too many."""
         partitions = self._commands.count(node)
         over = self._why_give_back(partitions)
@@ -224,7 +232,7 @@ class SlurmScheduler:
             over = self._why_give_back(self._commands.count(node))
         if over is None:
             return Outcome(Result.DONE, f"drained: {node.view.reason}", node.view)
-        given = self.resume(mark, node.view.reason_by, node.view.reason_at)
+        given = self.resume(mark, node.view.reason_by, node.view.reason_at, reasons)
         if given.result is Result.DONE:
             return Outcome(Result.OVER_LIMIT, f"{over}; drained and given back", given.view)
         return given  # taken over by a person in between, or not possible just now
@@ -278,23 +286,35 @@ class SlurmScheduler:
         return age < YOUNG_SECONDS or now - self._drained.get(mark, -math.inf) < YOUNG_SECONDS
 
 
-def why_taken(view: SchedulerView, mark: str) -> Outcome | None:
+def why_taken(view: SchedulerView, mark: str, ours: Collection[str]) -> Outcome | None:
     """Return the answer where somebody else has taken this node out already, or None."""
-    if view.marked(mark) or not (view.drained or view.down):
+    if is_ours(view.reason, mark, ours) or not (view.drained or view.down):
         return None
     other = mark_of(view.reason)
-    if other:
+    if other and other != mark and is_reason_line(view.reason):
         message = f"a drain of ours stands here under another mark, {other}: {view.reason}"
         return Outcome(Result.NOT_OURS, message, view)
     if not view.drained and is_slurms_own(view.reason):
         return None
     how = "drained" if view.drained else "down"
     by = f" by {view.reason_by}" if view.reason_by else ""
+    if other:
+        message = (
+            f"a drain with our mark stands here, and somebody has changed its reason{by}: "
+            f"{view.reason}; it was left as it is"
+        )
+        return Outcome(Result.FOREIGN, message, view)
     message = f"already {how}{by} ({view.reason or 'no reason given'}); it was left as it is"
     return Outcome(Result.FOREIGN, message, view)
 
 
-def why_not_ours(view: SchedulerView, mark: str, claimed_by: str, claimed_at: str) -> str | None:
+def why_not_ours(
+    view: SchedulerView,
+    mark: str,
+    claimed_by: str,
+    claimed_at: str,
+    reasons: Collection[str] = (),
+) -> str | None:
     """Return why this is not the drain that we have recorded, or None."""
     if not view.drained:
         where = "down" if view.down else "already in service"
@@ -302,6 +322,11 @@ def why_not_ours(view: SchedulerView, mark: str, claimed_by: str, claimed_at: st
     if not view.marked(mark):
         return (
             f"drained by {view.reason_by} ({view.reason}), not under {mark}; it was left as it is"
+        )
+    if not is_ours(view.reason, mark, reasons):
+        return (
+            f"somebody has changed the reason of our drain (by {view.reason_by}: {view.reason}); "
+            "it was left as it is"
         )
     if (view.reason_by, view.reason_at) != (claimed_by, claimed_at):
         return (
