@@ -10,7 +10,9 @@ from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 log = logging.getLogger(__name__)
 
 DO: dict[Operation, Callable[[Scheduler, Action], Outcome]] = {
-    Operation.READ: lambda scheduler, action: scheduler.look(action.mark, action.reasons),
+    Operation.READ: lambda scheduler, action: scheduler.look(
+        action.mark, action.reasons, claimed=bool(action.claimed_at)
+    ),
     Operation.DRAIN: lambda scheduler, action: scheduler.drain(
         action.reason, action.mark, action.reasons
     ),

@@ -22,6 +22,7 @@ from hpcdoctor.actions.slurm_text import (
     nodes_of_host,
     parse_count,
     parse_node,
+    parse_uptime,
 )
 from hpcdoctor.definitions.settings import Slurm
 from hpcdoctor.model.text import visible
@@ -92,6 +93,13 @@ class Commands:
                 f"{visible(finished.out.strip(), 200)}"
             )
         return node
+
+    def controller_up_seconds(self) -> float | None:
+        """Return how long slurmctld has run, by its own clock; None where it does not say."""
+        finished = self._run(["scontrol", "show", "config"], READ_SECONDS)
+        if finished.status != 0:
+            raise trouble(finished, self._name)
+        return parse_uptime(finished.out)
 
     def update(self, changes: Sequence[str]) -> str:
         """Change this node; return "" or what scontrol says when it may not have worked."""

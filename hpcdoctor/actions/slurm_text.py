@@ -6,6 +6,7 @@ split at blanks; words that we do not know are kept and change nothing.
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -35,6 +36,8 @@ UNSTAMPED = re.compile(
     r" Reason=(.*?)(?=\s+(?:Comment|Extra|InstanceId|InstanceType|ReservationName)=|\s*\Z)",
     re.DOTALL,
 )
+AS_OF = re.compile(r"^Configuration data as of (\S+)$", re.MULTILINE)
+STARTED = re.compile(r"^BOOT_TIME += (\S+)$", re.MULTILINE)
 # Old releases print a suffix on the base state instead of a flag.
 SUFFIXES = {"*": "NOT_RESPONDING", "$": "MAINTENANCE"}
 # In these a node can be given jobs, whatever reason is left on it.
@@ -93,6 +96,19 @@ def parse_node(text: str, name: str) -> SlurmNode | None:
         state=state[1],
     )
     return SlurmNode(view, words, partitions[1].split(",") if partitions else [])
+
+
+def parse_uptime(text: str) -> float | None:
+    """Return how long slurmctld has run, in seconds, from `scontrol show config`, by its clock.
+
+    BOOT_TIME is its own start; a reconfiguration does not change it. None where that is not told.
+    """
+    found = [pattern.search(text) for pattern in (AS_OF, STARTED)]
+    try:
+        now, started = (datetime.fromisoformat(one[1]) for one in found if one)
+    except ValueError:  # one of the two is missing, or is no time
+        return None
+    return max(0.0, (now - started).total_seconds())
 
 
 def state_words(state: str) -> Iterator[str]:

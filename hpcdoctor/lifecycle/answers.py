@@ -3,7 +3,7 @@
 import re
 
 from hpcdoctor.definitions.settings import Authority
-from hpcdoctor.lifecycle import jobs, repair
+from hpcdoctor.lifecycle import jobs, repair, standing
 from hpcdoctor.lifecycle.inputs import Ask, Context
 from hpcdoctor.lifecycle.moves import (
     ask_for_drain,
@@ -104,6 +104,7 @@ def _claimed(
         claimed_at=view.reason_at if view else "",
     )
     node = change(node, quarantine=quarantine, look_at=now.plus(RECOUNT_SECONDS), retry_at=None)
+    node = standing.seen(node if before else change(node, standing=None), now)
     if before is None or node.state in (State.WAITING, State.DRAINING, State.DRAINED):
         node = _draining(node, view, now)
     if node.releasing is not None:
@@ -168,9 +169,11 @@ def _read(
     view = result.view
     if view is None:  # no scheduler is configured: nothing to compare with
         return node, []
+    ours = view.drained and _is_ours(node, view)
+    if ours and node.quarantine is not None:
+        node = standing.seen(node, now)
     if not view.settled:
         return change(node, look_at=now.plus(LOOK_SECONDS / 4)), []
-    ours = view.drained and _is_ours(node, view)
     node = change(node, look_at=now.plus(LOOK_SECONDS * (0.75 + context.jitter / 2)))
     if result.result is Result.OVER_LIMIT:
         again = now.plus(OVER_LIMIT_SECONDS * (0.75 + context.jitter / 2))
@@ -204,6 +207,8 @@ def _still_ours(
         return ask_for_drain(node)  # our gate's doing, if the helper finds its note; else refused
     if not ours and node.quarantine is not None and not node.quarantine.claimed_at:
         return _not_drained_yet(node, view, now), []
+    if not ours and standing.is_lost(node, view, now, context):
+        return standing.restore(node, view, now, context)
     if not ours:
         return _taken_over(node, view, now, context)
     node = _claim_again(node, view)

@@ -58,6 +58,8 @@ class SchedulerView(msgspec.Struct, frozen=True):
     reason_by: str = ""
     reason_at: str = ""  # UTC, as the scheduler prints it
     state: str = ""  # in the scheduler's own words
+    # How long its controller has run; asked only where a drain of ours is not there any more.
+    controller_up_seconds: float | None = None
 
     def marked(self, mark: str) -> bool:
         """Tell whether the reason begins with our mark; the scheduler may append to it."""

@@ -36,6 +36,14 @@ class Quarantine(msgspec.Struct, frozen=True):
     owner: str = "hpcdoctor"
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """Our drain as it stands at the scheduler: a controller that restarts may have lost it."""
+
+    seen: Instant  # in place, the last time
+    restored: int = 0  # times that it was set again since a controller had lost it
+    lost_by: Instant | None = None  # the last of those controllers, by its start
+
+
 class Hold(msgspec.Struct, frozen=True):
     """An admin's order to leave this node alone."""
 
@@ -91,6 +99,7 @@ class Node(msgspec.Struct, frozen=True):
     because: str = ""  # the reason sentence of the last transition
     incident: Incident | None = None
     quarantine: Quarantine | None = None
+    standing: Standing | None = None
     hold: Hold | None = None
     decision: Decision = NOTHING  # the last one, as the rules gave it
     pending: str | None = None  # id of the action that has been asked for and not answered

@@ -31,7 +31,9 @@ class Ending:
             raise self.error
         return Outcome(Result.DONE, word)
 
-    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
+    def look(
+        self, mark: str = "", reasons: Collection[str] = (), *, claimed: bool = False
+    ) -> Outcome:
         return self._end(f"look {mark}")
 
     def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:

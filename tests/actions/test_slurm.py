@@ -10,7 +10,7 @@ from hpcdoctor.actions.schedulers import SchedulerUnavailable
 from hpcdoctor.actions.schedulers.slurm import SlurmScheduler
 from hpcdoctor.actions.slurm_commands import Commands
 from hpcdoctor.definitions.settings import Limit, Slurm
-from hpcdoctor.model.action import Result
+from hpcdoctor.model.action import Result, SchedulerView
 from tests.doubles.paper_slurm import PaperNode, PaperSlurm
 
 MARK = "hd:k3f9.1"
@@ -385,6 +385,33 @@ def test_a_look_without_our_mark_only_reads() -> None:
         assert outcome.view is not None
         assert outcome.view.reason == "disk swap"
     assert not any("sinfo" in argv for argv in slurm.commands)
+
+
+def test_only_a_look_that_misses_our_drain_asks_how_long_the_controller_has_run() -> None:
+    slurm = cluster()
+    slurm.started = "2026-11-21T01:59:00"
+    missing = scheduler(slurm).look(MARK, [REASON], claimed=True)
+    assert missing.view is not None
+    assert missing.view.controller_up_seconds == 60.0
+    slurm.commands.clear()
+    assert scheduler(slurm).look(MARK, [REASON]).view == slurm_view(slurm)
+    slurm.nodes["n1"].drain(REASON, "2026-11-21T01:00:00")
+    scheduler(slurm).look(MARK, [REASON], claimed=True)
+    slurm.nodes["n1"] = PaperNode("UNKNOWN+NOT_RESPONDING")
+    scheduler(slurm).look(MARK, [REASON], claimed=True)
+    assert not any("config" in argv for argv in slurm.commands)
+
+
+def slurm_view(slurm: PaperSlurm) -> SchedulerView:
+    return scheduler(slurm).read()
+
+
+def test_a_controller_that_does_not_tell_its_start_is_taken_for_none() -> None:
+    slurm = cluster()
+    slurm.failures["config"] = Finished(0, "Configuration data as of 2026-11-21T02:00:00\n", "")
+    seen = scheduler(slurm).look(MARK, [REASON], claimed=True).view
+    assert seen is not None
+    assert seen.controller_up_seconds is None
 
 
 def test_what_is_out_by_us_is_listed_without_the_others() -> None:

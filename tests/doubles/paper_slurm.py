@@ -24,10 +24,19 @@ class PaperNode:
         self.state, self.reason, self.at, self.by = "IDLE+DRAIN", reason, at, by
 
 
+CONFIG = """\
+Configuration data as of {now}
+AccountingStorageBackupHost = (null)
+BOOT_TIME               = {started}
+BurstBufferType         = (null)
+"""
+
+
 @dataclass
 class PaperSlurm(Programs):
     nodes: dict[str, PaperNode]
     now: str = "2026-11-21T02:00:00"
+    started: str = "2026-11-20T02:00:00"  # the controller
     before: Callable[[Sequence[str]], None] = lambda argv: None
     failures: dict[str, Finished | None] = field(default_factory=dict)
     commands: list[Sequence[str]] = field(default_factory=list)
@@ -55,6 +64,8 @@ class PaperSlurm(Programs):
                 return self.show(name)
             case ["scontrol", "update", target, *changes]:
                 return self.update(target.removeprefix("nodename="), changes)
+            case ["scontrol", "show", "config"]:
+                return Finished(0, f"{CONFIG.format(now=self.now, started=self.started)}", "")
             case ["sinfo", *options]:
                 return self.sinfo(options)
             case other:

@@ -180,6 +180,17 @@ class SlurmCluster:
     def stop_controller(self) -> None:
         self._stop("slurmctld")
 
+    @contextlib.contextmanager
+    def controller_loses(self) -> Iterator[None]:
+        """Let the controller die without a word at the end, and forget what happens from now on."""
+        saved = self.folder / f"saved-{time.monotonic_ns()}"
+        subprocess.run(["cp", "-a", self.folder / "state", saved], check=True)
+        yield
+        self._stop("slurmctld", signal.SIGKILL)
+        shutil.rmtree(self.folder / "state")
+        saved.rename(self.folder / "state")
+        self.start_controller()
+
     def start_controller(self, *, settle: bool = True) -> None:
         """Start it again, and wait until it has heard from its nodes, or only until it answers."""
         self._start_controller()

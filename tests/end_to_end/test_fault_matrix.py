@@ -188,6 +188,17 @@ def test_row_controller_restarts_while_drained(cluster: SlurmCluster) -> None:
     assert resume(known, done).result is Result.DONE
 
 
+def test_row_controller_loses_our_drain(installed: Path, cluster: SlurmCluster) -> None:
+    with Crowd(installed, cluster, names=["n1"]) as crowd:
+        with cluster.controller_loses():
+            crowd.break_down(["n1"])
+            first = wait_for("the claim", lambda: crowd.status("n1")["quarantine"])
+        wait_until_out(cluster, "n1", seconds=120)
+        assert cluster.node("n1").reason == first
+        status = wait_for("the claim", lambda: crowd.status("n1"))
+        assert status["quarantine"] == first
+
+
 # Credentials
 
 

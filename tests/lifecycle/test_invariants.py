@@ -37,12 +37,14 @@ class AnyStory(RuleBasedStateMachine):
         self.in_use = False
         self.note = False  # our gate has turned a job away
         self.seen = 0
+        self.controller_started = self.story.now
 
     # The world
 
     def view(self) -> SchedulerView:
         if self.reason is None:
-            return IDLE
+            up_seconds = self.story.now.seconds_since(self.controller_started)
+            return structs.replace(IDLE, controller_up_seconds=up_seconds)
         return SchedulerView(
             drained=True,
             in_use=self.in_use,
@@ -225,6 +227,12 @@ class AnyStory(RuleBasedStateMachine):
     @rule()
     def a_person_resumes(self) -> None:
         self.reason = None
+
+    @rule(loses=st.booleans())
+    def the_controller_is_started_anew(self, loses: bool) -> None:
+        self.controller_started = self.story.now
+        if loses:
+            self.reason = None
 
     @rule()
     def a_hold(self) -> None:

@@ -51,8 +51,14 @@ class Scheduler(Protocol):
     def read(self) -> SchedulerView:
         """Return this node as the scheduler sees it."""
 
-    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
-        """Read, and where our young claim `mark` proves to be one too many, give it back."""
+    def look(
+        self, mark: str = "", reasons: Collection[str] = (), *, claimed: bool = False
+    ) -> Outcome:
+        """Read, and where our young claim `mark` proves to be one too many, give it back.
+
+        Where a claim is on our books (`claimed`) and no drain is there, also read how long the
+        controller has run: it may have lost the drain.
+        """
 
     def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         """Take this node out, within the local limit, unless somebody else already has."""

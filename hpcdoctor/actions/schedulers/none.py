@@ -23,7 +23,9 @@ class NoScheduler:
     def read(self) -> SchedulerView:
         return SchedulerView(drained=False, state="no scheduler")
 
-    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
+    def look(
+        self, mark: str = "", reasons: Collection[str] = (), *, claimed: bool = False
+    ) -> Outcome:
         return NOTHING_DONE
 
     def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:

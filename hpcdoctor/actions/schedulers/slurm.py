@@ -97,12 +97,18 @@ class SlurmScheduler:
         partitions = self._commands.count(self._commands.show_node())
         return sorted({claim for one in partitions for claim in one.claims}, key=lambda c: c.node)
 
-    def look(self, mark: str = "", reasons: Collection[str] = ()) -> Outcome:
+    def look(
+        self, mark: str = "", reasons: Collection[str] = (), *, claimed: bool = False
+    ) -> Outcome:
         node = self._commands.show_node()
         ours = node.view.drained and is_ours(node.view.reason, mark, reasons)
         if ours and self._is_young(node.view, mark):
             return self._settle(node, mark, reasons, wait=False)
-        return Outcome(Result.DONE, view=node.view)
+        view = node.view
+        if claimed and view.settled and not view.drained:
+            up_seconds = self._commands.controller_up_seconds()
+            view = msgspec.structs.replace(view, controller_up_seconds=up_seconds)
+        return Outcome(Result.DONE, view=view)
 
     def drain(self, reason: str, mark: str, reasons: Collection[str] = ()) -> Outcome:
         why = why_not_reason(reason, mark)
