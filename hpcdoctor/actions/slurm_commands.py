@@ -126,11 +126,12 @@ class Commands:
             raise problem
         return str(problem)
 
-    def squeue(self, form: str, states: str) -> str:
-        """Return what squeue prints of the jobs of this node, in this form."""
+    def squeue(self, form: str, states: str, *, long: bool = False) -> str:
+        """Return what squeue prints of the jobs of this node, in this form, or `long` form."""
         name = self.node_name()
         argv = ["squeue", "--noheader", "--local", f"--nodelist={name}"]
-        finished = self._run([*argv, f"--states={states}", f"--format={form}"], READ_SECONDS)
+        option = "--Format" if long else "--format"
+        finished = self._run([*argv, f"--states={states}", f"{option}={form}"], READ_SECONDS)
         if finished.status != 0:
             raise trouble(finished, name)
         return finished.out

@@ -8,12 +8,12 @@ from hpcdoctor.actions.reason import why_not_mark, why_not_reason
 from hpcdoctor.model.action import Action, ActionResult, Operation, Result
 from hpcdoctor.model.text import visible
 
-LINE_MAXIMUM = 8192  # an action has some 600 bytes
+LINE_MAXIMUM = 20_480  # an action has some 600 bytes; one that names a thousand jobs, 15 000
 SUBJECT_MAXIMUM = 8
 REASONS_MAXIMUM = 16
 TEXT_MAXIMUM = 300
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-JOBS_MAXIMUM = 128
+JOBS_MAXIMUM = 1024
 JOB = re.compile(r"[0-9]{1,10}")
 IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

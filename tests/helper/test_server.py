@@ -191,8 +191,8 @@ def test_a_replayed_id_is_refused_also_after_a_new_start(
 
 def test_a_line_that_does_not_end_is_refused_and_the_caller_dropped(helper: HelperProcess) -> None:
     with helper.connect() as caller, caller.makefile("rb") as answers:
-        caller.sendall(b"x" * 9000)
-        assert b"at most 8192 bytes" in answers.readline()
+        caller.sendall(b"x" * 30_000)
+        assert b"at most 20480 bytes" in answers.readline()
         assert answers.read() == b""
     assert helper.ask(READ)[0]["result"] == "done"
 

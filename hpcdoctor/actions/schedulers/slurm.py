@@ -204,8 +204,8 @@ class SlurmScheduler:
         view = self._commands.show_node().view
         if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules(), reasons):
             return Outcome(Result.REFUSED, why, view)
-        told, message = slurm_jobs.signal_jobs(self._commands, self._grace_signal)
-        return Outcome(Result.DONE, message, view, told)
+        done = slurm_jobs.signal_jobs(self._commands, self._grace_signal)
+        return Outcome(Result.DONE, done.message, view, done.jobs)
 
     def requeue_jobs(
         self, mark: str, signalled: list[str], reasons: Collection[str] = ()
@@ -213,8 +213,10 @@ class SlurmScheduler:
         view = self._commands.show_node().view
         if why := slurm_jobs.why_not_allowed(view.reason, mark, self._job_rules(), reasons):
             return Outcome(Result.REFUSED, why, view)
-        _, message = slurm_jobs.requeue_jobs(self._commands, signalled)
-        return Outcome(Result.DONE, message, self._commands.show_node().view)
+        done = slurm_jobs.requeue_jobs(self._commands, signalled)
+        # What no time was left for is asked for again.
+        result = Result.NO_ANSWER if done.left else Result.DONE
+        return Outcome(result, done.message, self._commands.show_node().view)
 
     def _why_taken(self, view: SchedulerView, mark: str, ours: Collection[str]) -> Outcome | None:
         """Return the answer where the node is somebody else's, and not our own gate's doing."""
