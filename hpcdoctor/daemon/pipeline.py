@@ -40,6 +40,7 @@ from hpcdoctor.lifecycle.inputs import (
     Decision,
     Granted,
     Input,
+    Reloaded,
     Started,
     Tick,
 )
@@ -120,6 +121,7 @@ class Pipeline:
         self.positions = dict(saved.positions)
         self.openings = list(saved.openings)
         self._openings_changed = False
+        self._reloaded = False  # since the last turn
         self._view: SchedulerView | None = None  # the scheduler as it answered last
         self.node = saved.node or Node(
             name=name, state=State.HEALTHY, since=now, because=NOTHING_KNOWN
@@ -180,6 +182,7 @@ class Pipeline:
     def adopt(self, knowledge: Knowledge) -> None:
         """Go on with another configuration, and with everything that was known."""
         self.knowledge = knowledge
+        self._reloaded = True
         jobs = self.judge.jobs
         self.judge = Judge(
             knowledge.checks,
@@ -211,6 +214,8 @@ class Pipeline:
     async def _turn(self, looks: list[Look], inputs: list[Input]) -> None:
         """One turn: judge, decide, step, and one transaction for all that follows."""
         now = self.clock()
+        if self._reloaded:
+            self._reloaded, inputs = False, [Reloaded(), *inputs]
         before, acknowledging = self.node, False
         changes: list[Change] = []
         told: list[Told] = []

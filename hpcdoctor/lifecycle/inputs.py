@@ -16,6 +16,10 @@ class Started(msgspec.Struct, frozen=True):
     empty_store: bool
 
 
+class Reloaded(msgspec.Struct, frozen=True):
+    """The configuration was taken up anew: what did not work before may work now."""
+
+
 class Decision(msgspec.Struct, frozen=True):
     """The rules have looked at the findings again."""
 
@@ -78,6 +82,7 @@ class HandedOver(msgspec.Struct, frozen=True):
 
 Input = (
     Started
+    | Reloaded
     | Decision
     | Tick
     | Answered

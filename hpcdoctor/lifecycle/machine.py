@@ -28,6 +28,7 @@ from hpcdoctor.lifecycle.inputs import (
     HoldOrdered,
     Input,
     Released,
+    Reloaded,
     RepairOrdered,
     Started,
     Tick,
@@ -47,6 +48,7 @@ from hpcdoctor.model.decision import QUARANTINES, Decided, Want
 from hpcdoctor.model.instant import Instant
 from hpcdoctor.model.node import Hold, Incident, Node, Release, State
 
+SOON_SECONDS = 3.0  # a helper with the settings of before has ended by then
 LAST_EPOCH = 99  # the mark has at most 10 characters
 
 
@@ -60,6 +62,8 @@ def _step(node: Node, event: Input, now: Instant, context: Context) -> tuple[Nod
     match event:
         case Started():
             return _started(node, event, now, context)
+        case Reloaded():
+            return _asked_soon(node, now), []
         case Decision(decided=decided):
             return _decided(_count_shadow(node, decided), decided, now, context)
         case Answered(result=result):
@@ -105,10 +109,21 @@ def _started(node: Node, event: Started, now: Instant, context: Context) -> tupl
         # What was asked for, by the store that was lost perhaps, may still be carried out by a
         # frozen controller. The hour begins anew: across a boot only a clock that steps tells it.
         node = change(node, late_until=now.plus(LATE_SECONDS))
+    node = _asked_soon(node, now)
     if event.empty_store or node.pending is not None or node.quarantine is not None:
         # Unknown: read it back before anything else is done.
         return look_at_scheduler(change(node, pending=None))
     return change(node, pending=None), []
+
+
+def _asked_soon(node: Node, now: Instant) -> Node:
+    """What waits for its time to be tried again is tried soon; what is under way stays so."""
+    soon = now.plus(SOON_SECONDS)
+
+    def sooner(at: Instant | None) -> Instant | None:
+        return soon if at is not None and not soon.reached(at) else at
+
+    return change(node, failures=0, retry_at=sooner(node.retry_at), look_at=sooner(node.look_at))
 
 
 def _count_shadow(node: Node, decided: Decided) -> Node:

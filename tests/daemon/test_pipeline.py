@@ -141,6 +141,18 @@ async def test_a_store_that_cannot_be_written_keeps_the_verdict_and_acts_on_noth
     assert world.events().count("finding.opened") == 1
 
 
+async def test_after_a_reload_what_was_refused_is_asked_for_soon(world: World) -> None:
+    await world.start()
+    await world.turn(world.fault())
+    refused = ActionResult(world.pipeline.node.pending or "", Operation.DRAIN, Result.REFUSED, "no")
+    await world.turn(Answered(refused))
+    world.pipeline.adopt(world.pipeline.knowledge)
+    await world.turn(Tick())
+    world.clock.now = world.clock.now.plus(4)
+    await world.turn(Tick())
+    assert world.pipeline.node.pending is not None
+
+
 async def test_a_look_that_changes_nothing_writes_nothing(world: World) -> None:
     await world.turn(Tick())
     before = world.events()

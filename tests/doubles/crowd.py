@@ -148,6 +148,15 @@ class Crowd:
             return None
         return json.loads(text)
 
+    def reload(self, name: str, slurm: Mapping[str, str]) -> None:
+        """Change the slurm section there and take it up, as `systemctl reload` does."""
+        path = self.folder / name / "etc/hpcdoctor.yaml"
+        settings = yaml.safe_load(path.read_text())
+        settings["slurm"] |= slurm
+        path.write_text(yaml.safe_dump(settings))
+        for process in ("daemon", "helper"):
+            self._processes[f"{process}-{name}"].send_signal(signal.SIGHUP)
+
     def statuses(self) -> dict[str, Any]:
         return {name: self.status(name) for name in self.names}
 

@@ -287,6 +287,8 @@ def test_row_node_unknown(installed: Path, cluster: SlurmCluster) -> None:
         status = wait_for_because(crowd, "n1", "Slurm knows no node nope", "slurm.node_name")
         assert status["quarantine"] is None
         assert cluster.out() == []
+        crowd.reload("n1", {"node_name": "n1"})
+        wait_until_out(cluster, "n1")
 
 
 def test_row_two_daemons_for_one_node(installed: Path, cluster: SlurmCluster) -> None:

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from hpcdoctor.definitions.remediation import Disrupts
 from hpcdoctor.definitions.settings import Authority
-from hpcdoctor.lifecycle.inputs import Facts
+from hpcdoctor.lifecycle.inputs import Facts, Reloaded
 from hpcdoctor.model.action import Action, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Want
 from hpcdoctor.model.grant import Kind, Request
@@ -192,6 +192,10 @@ class AnyStory(RuleBasedStateMachine):
     def the_clock_steps(self, wall: float) -> None:
         now = self.story.now
         self.story.now = structs.replace(now, wall=now.wall + wall)
+
+    @rule()
+    def a_reload(self) -> None:
+        self.story.happens(Reloaded())
 
     @rule()
     def a_crash(self) -> None:

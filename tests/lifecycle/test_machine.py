@@ -2,6 +2,7 @@
 
 from msgspec import structs
 
+from hpcdoctor.lifecycle.inputs import Reloaded, Started
 from hpcdoctor.model.action import Operation, Result
 from hpcdoctor.model.decision import Mode, Want
 from hpcdoctor.model.instant import Instant
@@ -186,6 +187,41 @@ def test_no_answer_is_tried_again_with_growing_pauses() -> None:
     assert pauses == sorted(pauses)
     assert pauses[-1] > 4 * pauses[0]
     assert len({a.id for a in story.asked}) == len(story.asked)
+
+
+def test_a_refused_drain_is_asked_for_soon_after_a_reload_or_a_start() -> None:
+    for event in (Reloaded(), Started(empty_store=False)):
+        story = Story()
+        story.decide()
+        story.answer(Result.REFUSED, None, "Slurm knows no node nope; correct slurm.node_name")
+        story.wait(10)
+        assert story.node.pending is None
+        story.happens(event)
+        assert story.node.pending is None, "a helper with the old settings may still be there"
+        story.wait(4)
+        assert story.pending.operation is Operation.DRAIN
+        assert story.node.failures == 0
+
+
+def test_a_refused_resume_is_asked_for_soon_after_a_reload() -> None:
+    story = out_of_service()
+    story.release()
+    story.answer(Result.REFUSED, None, "Slurm does not allow it")
+    story.happens(Reloaded())
+    story.wait(4)
+    assert story.pending.operation is Operation.RESUME
+
+
+def test_a_reload_leaves_what_is_under_way_and_what_comes_sooner() -> None:
+    story = Story()
+    story.decide()
+    action = story.node.pending
+    story.happens(Reloaded())
+    assert story.node.pending == action
+    story.answer(Result.NO_ANSWER, None, "slurmctld does not answer")
+    at = story.node.retry_at
+    story.happens(Reloaded())
+    assert story.node.retry_at == at
 
 
 def test_an_answer_that_nobody_waits_for_any_more_changes_nothing() -> None:
