@@ -162,9 +162,7 @@ class Consumer:
         if not after.out or after.why != wish.reason:
             return f"left to whoever was faster: {after.why or 'in service'}"
         self._remember(node, wish.reason)
-        return (
-            f"{wish.reason}; instead of: {seen.why}" if seen.out else f"drained: {wish.reason}"
-        )
+        return f"{wish.reason}; instead of: {seen.why}" if seen.out else f"drained: {wish.reason}"
 
     def _lifted(self, node: str, seen: Seen, before: str | None) -> str:
         if not seen.out or before is None or seen.why != before:
