@@ -23,7 +23,9 @@ def coming(node: Node, now: Instant, context: Context) -> str:
         case State.WAITING if node.hold:
             return f"nothing while held by {node.hold.who}"
         case State.WAITING if node.retry_at:
-            return f"the drain is asked for again {within(node.retry_at, now)}"
+            # A person's drain may be what it waits for: the page must not read like a threat to it.
+            again = f"the drain is asked for again {within(node.retry_at, now)}"
+            return f"{again}, and set only where nobody else holds the node"
         case State.DRAINING if node.grace_until is not None and not node.requeued:
             return f"jobs that are still here are requeued {within(node.grace_until, now)}"
         case State.DRAINING:

@@ -18,7 +18,7 @@ from hpcdoctor.lifecycle.moves import (
 from hpcdoctor.model.action import ActionResult, Operation, Result, SchedulerView
 from hpcdoctor.model.decision import Decision, Mode, Want
 from hpcdoctor.model.instant import Instant
-from hpcdoctor.model.node import Incident, Node, Quarantine, State
+from hpcdoctor.model.node import Incident, Node, Quarantine, Standing, State
 from hpcdoctor.model.text import is_one_of, is_reason_line
 
 MARK = re.compile(r"hd:(?P<id>[a-z0-9]{4})\.(?P<epoch>\d{1,3})( |$)")
@@ -150,6 +150,7 @@ def _adopt(node: Node, view: SchedulerView, now: Instant, context: Context) -> N
         now,
         incident=incident,
         quarantine=quarantine,
+        standing=Standing(seen=now),
         verify_until=now.plus(context.verify_seconds),
         look_at=now.plus(LOOK_SECONDS),
         retry_at=None,
@@ -211,7 +212,15 @@ def _still_ours(
         return standing.restore(node, view, now, context)
     if not ours:
         return _taken_over(node, view, now, context)
+    before = node.quarantine
     node = _claim_again(node, view)
+    if _is_set_again(before, view):
+        because = (
+            f"drained once more with our reason at {view.reason_at} UTC, as the gate does where a "
+            "job comes and hpcdoctor knows of no release: a person may have resumed the node; "
+            "`hpcdoctor release --quarantine --why ...` puts it back"
+        )
+        node = enter(node, node.state, because, now)
     if node.releasing is not None:
         return ask_for_resume(node)
     if node.state is State.DRAINING and not view.in_use:
@@ -253,6 +262,18 @@ def _claim_again(node: Node, view: SchedulerView) -> Node:
         return node
     claim = change(quarantine, claimed_by=view.reason_by, claimed_at=view.reason_at)
     return change(node, quarantine=claim)
+
+
+def _is_set_again(before: Quarantine | None, view: SchedulerView) -> bool:
+    """Tell whether our drain was gone and stands anew: not our doing, that would be on our books.
+
+    The same drain again changes nothing at the scheduler; only one after a resume has a new time.
+    """
+    return (
+        before is not None
+        and before.reason == view.reason
+        and before.claimed_at not in ("", view.reason_at)
+    )
 
 
 def _without_claim(node: Node, view: SchedulerView, now: Instant) -> tuple[Node, list[Ask]]:

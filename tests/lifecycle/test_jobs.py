@@ -133,6 +133,12 @@ def test_a_node_that_slurm_has_rebooted_is_drained_anew_and_goes_on_where_it_was
     state = story.node.state
     story.wait(90)
     reason = f"{story.ours().reason} : reboot issued : reboot complete"
+    node = story.node
+    story.node = structs.replace(node, state=State.VERIFYING)
+    issued = structs.replace(story.ours(), reason=reason, reason_by="slurm", reason_at="2026-11-21")
+    story.answer(Result.DONE, issued)
+    assert "resumed" not in story.node.because, "no person has done that"
+    story.node = node
     down = structs.replace(story.ours(), drained=False, down=True, reason=reason, reason_by="slurm")
     story.answer(Result.DONE, down)
     assert story.pending.operation is Operation.DRAIN
@@ -163,6 +169,20 @@ def test_a_drain_that_the_gate_made_anew_is_ours_and_can_be_released() -> None:
     assert story.pending.claimed_at == "2026-11-21T03:00:00"
     story.answer(Result.DONE, IDLE)
     assert story.state() is State.PROBATION
+
+
+def test_a_drain_that_the_gate_made_anew_tells_that_a_person_may_have_resumed() -> None:
+    story = out()
+    story.answer(Result.DONE, story.ours()) if story.node.pending else None
+    state = story.node.state
+    story.wait(90)
+    story.answer(Result.DONE, story.ours())
+    assert "resumed" not in story.node.because
+    story.wait(90)
+    story.answer(Result.DONE, structs.replace(story.ours(), reason_at="2026-11-21T03:00:00"))
+    assert story.node.state is state
+    assert "a person may have resumed the node" in story.node.because
+    assert "2026-11-21T03:00:00" in story.node.because
 
 
 def test_a_person_who_writes_another_reason_is_not_taken_for_the_gate() -> None:
