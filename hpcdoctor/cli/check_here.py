@@ -30,6 +30,7 @@ from hpcdoctor.definitions.profile import mounts_of
 from hpcdoctor.knowledge import Knowledge, load
 from hpcdoctor.model.finding import EXIT_CODE
 from hpcdoctor.model.instant import Instant
+from hpcdoctor.model.json_text import json_text
 from hpcdoctor.model.quantity import parse_duration
 from hpcdoctor.model.reading import Look, ReadStatus, Unavailable
 from hpcdoctor.model.text import visible
@@ -98,7 +99,7 @@ def main(arguments: list[str], *, silent: str = "") -> int:
         jobs=judge.jobs,
     )
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+        print(json_text(whole))
     elif options.brief:
         from hpcdoctor.report.brief import brief  # what is not printed is not imported
 
