@@ -204,7 +204,8 @@ ILLNESSES = (
     Illness(
         "restart-needed",
         "The configuration was read anew, and keys have changed that take effect only at a start. "
-        "Until then the values of the last start hold for them; all other keys are in force.",
+        "Until then the values of the last start hold for them, or for some of the parts that read "
+        "them; all other keys are in force.",
         "Run `systemctl restart hpcdoctor-prober hpcdoctor`",
         "`docs/settings.md` marks these keys. A restart of the daemon touches no job and no drain. "
         "Without systemd, end `hpcdoctor run` and start it again.",
@@ -338,7 +339,7 @@ def _found(facts: Facts) -> Iterator[tuple[str, str]]:
     if not facts.helper_trouble:  # who cannot be asked through it is told as that
         yield "scheduler-away", facts.scheduler_trouble
     if facts.need_restart:
-        yield "restart-needed", f"changed and not in force: {', '.join(facts.need_restart)}"
+        yield "restart-needed", f"changed and not wholly in force: {', '.join(facts.need_restart)}"
     if facts.changed_files and not facts.reload_trouble:
         files = _few(facts.changed_files)
         yield "configuration-newer", f"changed on disk and not in force: {files}"
