@@ -34,6 +34,8 @@ def coming(node: Node, now: Instant, context: Context) -> str:
             return _after_drained(node, now, context)
         case State.VERIFYING:
             return _verifying(node, now, context)
+        case State.HANDED_OVER if _is_taken_over(node):
+            return "nothing: a person has the node; once it is back in service, it is watched"
         case State.HANDED_OVER if node.incident and node.incident.decision.resume == "when-clear":
             return f"back in service when the finding clears; or {RELEASE}"
         case State.HANDED_OVER:
@@ -42,6 +44,12 @@ def coming(node: Node, now: Instant, context: Context) -> str:
             return f"healthy {within(node.probation_until, now)} if nothing comes again"
         case _:
             return "nothing to do"
+
+
+def _is_taken_over(node: Node) -> bool:
+    """Tell whether somebody has made the drain theirs, or put their own in its place."""
+    wanted = node.incident is not None and node.incident.decision.want in QUARANTINES
+    return wanted and node.quarantine is None
 
 
 def _after_drained(node: Node, now: Instant, context: Context) -> str:

@@ -107,6 +107,7 @@ def _claimed(
     node = standing.seen(node if before else change(node, standing=None), now)
     if before is None or node.state in (State.WAITING, State.DRAINING, State.DRAINED):
         node = _draining(node, view, now)
+    node = standing.told(node, now)
     if node.releasing is not None:
         return ask_for_resume(node)
     if not wants_drain(node) and incident.decision.resume == "when-clear":

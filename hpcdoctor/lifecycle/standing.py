@@ -17,12 +17,20 @@ from hpcdoctor.model.quantity import format_duration
 # An answer is older than it looks, and the controller tells its times in seconds.
 SLACK_SECONDS = 5.0
 MOST_TIMES = 5
+LOST = "the scheduler's controller was started anew and has lost our drain"
 
 
 def seen(node: Node, now: Instant) -> Node:
     """Note that our drain stands."""
     before = node.standing
     return change(node, standing=change(before, seen=now) if before else Standing(seen=now))
+
+
+def told(node: Node, now: Instant) -> Node:
+    """Say that the drain that was lost stands again."""
+    if not node.because.startswith(LOST):
+        return node
+    return enter(node, node.state, f"{LOST}; it was set again, and stands", now)
 
 
 def is_lost(node: Node, view: SchedulerView, now: Instant, context: Context) -> bool:
@@ -46,14 +54,13 @@ def restore(
 ) -> tuple[Node, list[Ask]]:
     """Ask for the lost drain again, where nothing forbids a drain now."""
     up_seconds = view.controller_up_seconds or 0.0
-    lost = "the scheduler's controller was started anew and has lost our drain"
     if why := why_not(node, context):
-        because = f"{lost}; it is not asked for again: {why}"
+        because = f"{LOST}; it is not asked for again: {why}"
         return (node if node.because == because else enter(node, node.state, because, now)), []
     before = node.standing or Standing(seen=now)
     after = change(before, restored=before.restored + 1, lost_by=now.plus(-up_seconds))
     because = (
-        f"{lost} ({format_duration(up_seconds)} ago; nobody has resumed the node since we saw it "
+        f"{LOST} ({format_duration(up_seconds)} ago; nobody has resumed the node since we saw it "
         "drained); it is asked for again"
     )
     return ask_for_drain(enter(node, node.state, because, now, standing=after))

@@ -46,6 +46,17 @@ def test_a_drain_that_a_restarted_controller_has_lost_is_asked_for_again() -> No
     assert story.asked[-1].operation is Operation.RESUME
 
 
+def test_where_people_have_the_node_already_it_is_said_that_the_drain_stands_again() -> None:
+    story = out()
+    story.wait(5)
+    assert story.state() is State.HANDED_OVER
+    looks(story, up(60))
+    assert story.node.because.endswith("it is asked for again")
+    story.answer(Result.DONE, story.ours())
+    assert story.state() is State.HANDED_OVER
+    assert story.node.because.endswith("has lost our drain; it was set again, and stands")
+
+
 def test_a_resume_under_a_controller_that_was_not_started_since_is_a_persons() -> None:
     story = out()
     looks(story, up(86400))

@@ -308,8 +308,9 @@ def why_taken(view: SchedulerView, mark: str, ours: Collection[str]) -> Outcome 
     by = f" by {view.reason_by}" if view.reason_by else ""
     if other:
         message = (
-            f"a drain with our mark stands here, and somebody has changed its reason{by}: "
-            f"{view.reason}; it was left as it is"
+            "a drain with our mark stands here, but somebody has changed its reason, and it is "
+            f"theirs now: {view.reason}{f' [{view.reason_by}]' if view.reason_by else ''}; "
+            "it was left as it is"
         )
         return Outcome(Result.FOREIGN, message, view)
     message = f"already {how}{by} ({view.reason or 'no reason given'}); it was left as it is"
@@ -333,8 +334,8 @@ def why_not_ours(
         )
     if not is_ours(view.reason, mark, reasons):
         return (
-            f"somebody has changed the reason of our drain (by {view.reason_by}: {view.reason}); "
-            "it was left as it is"
+            "somebody has changed the reason of our drain, and it is theirs now: "
+            f"{view.reason} [{view.reason_by}]; it was left as it is"
         )
     if (view.reason_by, view.reason_at) != (claimed_by, claimed_at):
         return (
