@@ -46,7 +46,10 @@ def drain(cluster: SlurmCluster, node: str, reason: str = REASON) -> ActionResul
 def resume(cluster: SlurmCluster, node: str, drained: ActionResult) -> ActionResult:
     assert drained.view is not None
     by, at = drained.view.reason_by, drained.view.reason_at
-    action = Action("k3f9.1.2", Operation.RESUME, mark=MARK, claimed_by=by, claimed_at=at)
+    written = [drained.view.reason]
+    action = Action(
+        "k3f9.1.2", Operation.RESUME, mark=MARK, claimed_by=by, claimed_at=at, reasons=written
+    )
     return perform(action, connect(cluster.settings(node), Programs()))
 
 
