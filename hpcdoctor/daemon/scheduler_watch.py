@@ -17,6 +17,7 @@ from hpcdoctor.model.decision import Mode
 from hpcdoctor.model.instant import Instant
 
 AGAIN_SECONDS = 300.0
+FIRST_WITHIN_SECONDS = 10.0  # a thousand nodes that are started or reloaded by one command
 
 
 class SchedulerWatch:
@@ -37,7 +38,7 @@ class SchedulerWatch:
         self._trouble = ""
         self._failures = 0
         self._answered = False  # well or badly, once
-        self._due: Instant | None = None
+        self._due: Instant | None = self._soon()
         self._wake = asyncio.Event()
         self.questions = 0
         self._asked_with = self._way()
@@ -61,7 +62,11 @@ class SchedulerWatch:
         """Ask anew where it did not answer, or where it is to be asked in another way."""
         if self._trouble or self._way() != self._asked_with:
             self._asked_with = self._way()
-            self._answered, self._due = False, None
+            self._answered, self._due = False, self._soon()
+
+    def _soon(self) -> Instant:
+        seconds = FIRST_WITHIN_SECONDS * random.random()  # noqa: S311  # spreads nodes
+        return self._clock().plus(seconds)
 
     def tick(self) -> None:
         now = self._clock()

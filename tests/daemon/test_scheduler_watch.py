@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from hpcdoctor.daemon.performer import Performer
-from hpcdoctor.daemon.scheduler_watch import AGAIN_SECONDS, SchedulerWatch
+from hpcdoctor.daemon.scheduler_watch import AGAIN_SECONDS, FIRST_WITHIN_SECONDS, SchedulerWatch
 from hpcdoctor.daemon.store import Store
 from hpcdoctor.definitions.settings import Authority, SchedulerName, Settings
 from hpcdoctor.knowledge import Knowledge, load
@@ -57,7 +57,7 @@ class Place:
         writer.write(msgspec.json.encode(result) + b"\n")
         writer.close()
 
-    async def tick(self, later: float = 5.0) -> int:
+    async def tick(self, later: float = FIRST_WITHIN_SECONDS) -> int:
         """Let a tick pass, and return how often was asked until all is quiet."""
         self.now = self.now.plus(later)
         before = self.watch.questions
