@@ -41,9 +41,10 @@ from hpcdoctor.helper.main import serve
 logging.basicConfig(level=logging.INFO)
 path, settings, journal, users, idle = sys.argv[1:]
 with socket.socket(socket.AF_UNIX) as listener:
-    listener.bind(path)
-    os.chmod(path, 0o666)
+    listener.bind(path + ".new")
+    os.chmod(path + ".new", 0o666)
     listener.listen()
+    os.rename(path + ".new", path)  # who sees it may connect
     sys.exit(serve(
         listener,
         msgspec.json.decode(settings, type=Settings),
