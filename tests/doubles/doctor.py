@@ -72,7 +72,9 @@ class Doctor:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        print(self.log)  # pytest shows it where the test failed; a fixture is not told that it did
+        # pytest shows it where the test failed; a fixture is not told that it did.
+        if error is not None or "PYTEST_CURRENT_TEST" in os.environ:
+            print(self.log)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, name: str, content: str) -> None:
