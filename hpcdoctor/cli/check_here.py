@@ -269,9 +269,10 @@ def _elsewhere(
     for number, root in enumerate(roots):
         if not os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where it may not look
             parser.error(_why_no_folder(root))
+        recorded = Host.recorded(root)
         if host is None:
-            uptime = _uptime(Host.recorded(root))
-        boot_id = Host.recorded(root).clock().boot_id
+            uptime = _uptime(recorded)
+        boot_id = recorded.clock().boot_id
         now = Instant(boot_id, uptime + number * (apart or 10.0), now.wall)
         host = Host.recorded(root, now)
         host.memory = memory

@@ -41,11 +41,17 @@ def told_by(line: str, summaries: Mapping[str, str]) -> list[str]:
 
 
 def _form(summary: str) -> re.Pattern[str]:
-    """A summary that is nearly all values has too little of its own to be known by."""
-    pieces = PLACE.split(" ".join(summary.split()))
-    if sum(map(len, pieces[::2])) < LEAST_OWN:
+    """A summary that is nearly all values has too little of its own to be known by.
+
+    Each value ends where the next piece first stands, and nothing is tried again: the line may be
+    made to keep us busy.
+    """
+    pieces = PLACE.split(" ".join(summary.split()))[::2]
+    if sum(map(len, pieces)) < LEAST_OWN:
         return re.compile("(?!)")
-    return re.compile(".{1,200}?".join(map(re.escape, pieces[::2])))
+    first, *others = map(re.escape, pieces)
+    middle = "".join(f"(?>.{{1,200}}?{piece})" for piece in others[:-1])
+    return re.compile(first + middle + "".join(f".{{1,200}}?{piece}" for piece in others[-1:]))
 
 
 def bare(word: str) -> str:

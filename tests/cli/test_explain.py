@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpcdoctor.__main__ import main
+from hpcdoctor.definitions.loader import load_definitions
+from hpcdoctor.model.shell_words import PLACE
 from hpcdoctor.report.illness import BY_CODE
 from hpcdoctor.report.pages.alerts import Alert, alerts
 from tests.doubles.site import written
@@ -282,6 +284,16 @@ def test_a_setting_is_explained_by_its_whole_name(
     text = " ".join(explained(capsys, tmp_path, "slurm.grace").split())
     assert text.startswith("setting slurm.grace Under `drain-now`: from the signal until")
     assert "Default: 5m." in text
+
+
+def test_a_line_made_to_keep_us_busy_is_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the pieces of a summary come again and again, trying each of them would never end."""
+    summary = load_definitions().checks["infiniband-link"].value.summary
+    first, *others = PLACE.split(" ".join(summary.split()))[::2]
+    line = first + "".join(f"x{piece}" * 190 for piece in others) + "!"
+    explained(capsys, tmp_path, line, code=64)
 
 
 def test_a_reason_line_names_its_incident_its_rule_and_its_runbook(
