@@ -22,3 +22,8 @@ class Aside:
         self._thread = threading.Thread(target=work, name=self._name, daemon=True)
         self._thread.start()
         return True
+
+    def wait(self, seconds: float) -> None:
+        """Give what is under way so long to be done, and no longer."""
+        if self._thread is not None:
+            self._thread.join(seconds)

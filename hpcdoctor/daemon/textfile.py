@@ -14,6 +14,7 @@ from hpcdoctor.daemon.aside import Aside
 from hpcdoctor.report.metrics import Snapshot, render
 
 INTERVAL_SECONDS = 30.0
+LAST_SECONDS = 0.5
 READABLE = 0o644  # node_exporter is another user
 
 
@@ -44,11 +45,16 @@ class Textfile:
         else:
             self.trouble = ""
         if self._closed:
-            self.close()
+            self._remove()
 
     def close(self) -> None:
-        """Take it away."""
+        """Take it away; a folder that hangs does not hold up the daemon's end."""
         self._closed = True
+        self._aside.wait(LAST_SECONDS)
+        if self._aside.begin(self._remove):
+            self._aside.wait(LAST_SECONDS)
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self.path.unlink()
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,27 @@ def test_the_file_is_there_for_everybody_and_gone_at_the_end(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["hpcdoctor.prom"]
     file.close()
     assert not file.path.exists()
+
+
+def test_a_write_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, answers = threading.Event(), threading.Event()
+
+    def hang(path: Path, data: bytes) -> None:
+        started.set()
+        answers.wait(60)
+        write_whole(path, data)
+
+    monkeypatch.setattr(textfile, "write_whole", hang)
+    file = Textfile(tmp_path / "hpcdoctor.prom", lambda: WELL)
+    file.tick()
+    assert started.wait(10)
+    file.close()
+    assert not answers.is_set(), "it came back while the folder still hung"
+    answers.set()
+    file._aside.wait(10)  # noqa: SLF001
+    assert not file.path.exists(), "what was written late is taken away, too"
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
